@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Run inside an environment that has one wheel alone: import it, look at what it ships. No pytest."""
+
+import importlib
+import importlib.metadata
+import sys
+import zipfile
+from pathlib import Path
+
+SHIPS = {
+    "netbe-core": ["netbe/include/netbe.h", "netbe/py.typed", "netbe/_native.pyi"],
+    "netbe-tap": ["netbe_tap/py.typed"],
+    "netbe-cli": ["netbe_cli/py.typed"],
+}
+IMPORTS = {"netbe-core": "netbe", "netbe-tap": "netbe_tap", "netbe-cli": "netbe_cli"}
+
+
+def main(name: str, wheel: str) -> None:
+    files = zipfile.ZipFile(wheel).namelist()
+    for wanted in SHIPS[name]:
+        assert wanted in files, f"{wheel} does not ship {wanted}"
+    assert not [file for file in files if "/_native/" in file or Path(file).name.startswith("test_")], files
+    module = importlib.import_module(IMPORTS[name])
+    for entry in importlib.metadata.distribution(name).entry_points:
+        entry.load()
+    if name == "netbe-core":
+        for public in module.__all__:
+            getattr(module, public)
+        here, there = module.make_pair()
+        with here, there:
+            here.send(bytes(60))
+            assert there.recv() == bytes(60)
+    metadata = importlib.metadata.metadata(name)
+    assert metadata["License-Expression"] == "BSD-2-Clause"
+    sys.stdout.write(f"{name} {metadata['Version']}: imports alone, {len(files)} files\n")
+
+
+main(*sys.argv[1:])
