@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract's calls over a port.
+ *
+ * Receiving keeps a burst of lent frames and walks along it; a frame that
+ * asks for more than was agreed is cut, and the walk goes along its pieces
+ * before the frame itself is released.  Sending hands the caller's bytes to
+ * the port by reference.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "counter.h"
+#include "io.h"
+#include "services.h"
+
+#define BURST 64u
+#define ALIGN 16u
+#define HDR_MAX 12u
+
+struct nb_io {
+	struct netbe_port *port;
+	uint64_t accepts; /* what was agreed that frames may ask of us, in HOST_* bits */
+	uint32_t hdr_len;
+
+	/* receiving */
+	struct netbe_frame lent[BURST];
+	uint32_t nlent, at;
+	bool cutting; /* lent[at] is given out in pieces */
+	struct netbe_frame piece[BURST];
+	uint32_t npiece, at_piece;
+	struct netbe_gso *rx_gso;
+
+	/* sending */
+	struct netbe_gso *tx_gso;
+	struct netbe_frame out[BURST];
+	struct iovec out_seg[BURST];
+};
+
+struct nb_io *
+nb_io_new(struct netbe_port *port)
+{
+	struct nb_io *io = calloc(1, sizeof(*io));
+
+	if (io == NULL)
+		return NULL;
+	io->port = port;
+	io->rx_gso = nb_gso_new();
+	io->tx_gso = nb_gso_new();
+	if (io->rx_gso == NULL || io->tx_gso == NULL) {
+		nb_io_free(io);
+		return NULL;
+	}
+	return io;
+}
+
+void
+nb_io_free(struct nb_io *io)
+{
+	if (io == NULL)
+		return;
+	nb_gso_free(io->rx_gso);
+	nb_gso_free(io->tx_gso);
+	free(io);
+}
+
+/* What a frame may ask of us (GUEST_*), in the bits of what it asks of a receiver (CSUM, HOST_*). */
+static uint64_t
+mirrored(uint64_t features)
+{
+	static const uint64_t pair[][2] = {
+	    {NETBE_F_GUEST_CSUM, NETBE_F_CSUM},      {NETBE_F_GUEST_TSO4, NETBE_F_HOST_TSO4},
+	    {NETBE_F_GUEST_TSO6, NETBE_F_HOST_TSO6}, {NETBE_F_GUEST_ECN, NETBE_F_HOST_ECN},
+	    {NETBE_F_GUEST_UFO, NETBE_F_HOST_UFO},
+	};
+	uint64_t result = 0;
+
+	for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++)
+		if (features & pair[i][0])
+			result |= pair[i][1];
+	/* One bit towards the host, two towards the guest: only who takes both takes any. */
+	if ((features & NETBE_F_GUEST_USO4) && (features & NETBE_F_GUEST_USO6))
+		result |= NETBE_F_HOST_USO;
+	return result;
+}
+
+int
+nb_io_set_cap(struct nb_io *io, uint64_t features, uint32_t hdr_len)
+{
+	if (hdr_len != 0 && hdr_len != 10 && hdr_len != 12)
+		return -EINVAL;
+	io->accepts = hdr_len == 0 ? 0 : mirrored(features);
+	io->hdr_len = hdr_len;
+	return 0;
+}
+
+static uint64_t
+takes(const struct netbe_port *port)
+{
+	return port->features[0];
+}
+
+static bool
+plain(const struct netbe_vnet_hdr *hdr)
+{
+	return hdr->flags == 0 && hdr->gso_type == NETBE_GSO_NONE;
+}
+
+/* --- receiving */
+
+static void
+drop_lent(struct nb_io *io, enum netbe_drop why)
+{
+	struct netbe_port_stats *stats = io->port->stats;
+
+	io->port->release(io->port, 1);
+	/* The port has counted it as received; it was not. */
+	nb_counter_add(&stats->rx_frames, (uint64_t)-1);
+	nb_counter_add(&stats->rx_bytes, -(uint64_t)io->lent[io->at].len);
+	nb_counter_add(&stats->rx_dropped[why], 1);
+	io->at++;
+}
+
+/* The next frame to give out; NULL with *result 0: none, or -errno. */
+static const struct netbe_frame *
+head(struct nb_io *io, int *result)
+{
+	bool armed = false;
+
+	for (;;) {
+		struct netbe_frame *f;
+		uint64_t needs;
+
+		if (io->cutting) {
+			int n;
+
+			if (io->at_piece < io->npiece)
+				return &io->piece[io->at_piece];
+			n = nb_gso_next(io->rx_gso, io->piece, BURST);
+			if (n > 0) {
+				io->npiece = (uint32_t)n;
+				io->at_piece = 0;
+				continue;
+			}
+			io->cutting = false;
+			io->port->release(io->port, 1);
+			io->at++;
+			continue;
+		}
+		if (io->at == io->nlent) {
+			int n = io->port->rx_burst(io->port, io->lent, BURST);
+
+			if (n == 0 && !armed && NETBE_PORT_HAS(io->port, arm)) {
+				/* Ask for a wake-up, then look again. */
+				io->port->arm(io->port, NETBE_ARM_RX);
+				armed = true;
+				continue;
+			}
+			io->at = 0;
+			io->nlent = n > 0 ? (uint32_t)n : 0;
+			if (n <= 0) {
+				*result = n;
+				return NULL;
+			}
+		}
+		f = &io->lent[io->at];
+		if (plain(&f->hdr))
+			return f;
+		if (nb_hdr_check(f) != 0) {
+			drop_lent(io, NETBE_DROP_BAD_HEADER);
+			continue;
+		}
+		needs = nb_hdr_needs(&f->hdr, f);
+		if ((needs & ~io->accepts) == 0)
+			return f;
+		if (nb_gso_begin(io->rx_gso, f, io->accepts) != 0) {
+			drop_lent(io, NETBE_DROP_BAD_HEADER);
+			continue;
+		}
+		io->cutting = true;
+		io->npiece = io->at_piece = 0;
+	}
+}
+
+static void
+take(struct nb_io *io)
+{
+	if (io->cutting) {
+		io->at_piece++;
+	} else {
+		io->port->release(io->port, 1);
+		io->at++;
+	}
+}
+
+static void
+copy_out(const struct nb_io *io, const struct netbe_frame *f, uint8_t *to)
+{
+	nb_hdr_store(to, &f->hdr, io->hdr_len);
+	to += io->hdr_len;
+	for (uint32_t i = 0; i < f->nseg; i++) {
+		memcpy(to, f->seg[i].iov_base, f->seg[i].iov_len);
+		to += f->seg[i].iov_len;
+	}
+}
+
+int64_t
+nb_io_peek(struct nb_io *io)
+{
+	int result = 0;
+	const struct netbe_frame *f = head(io, &result);
+
+	return f == NULL ? result : (int64_t)f->len + io->hdr_len;
+}
+
+int64_t
+nb_io_recv(struct nb_io *io, void *base, size_t cap)
+{
+	int result = 0;
+	const struct netbe_frame *f = head(io, &result);
+	size_t len;
+
+	if (f == NULL)
+		return result;
+	len = (size_t)f->len + io->hdr_len;
+	if (len > cap)
+		return -EMSGSIZE;
+	copy_out(io, f, base);
+	take(io);
+	return (int64_t)len;
+}
+
+/* Writes len bytes at position *at of the segments (an offset inside *iov) and moves on. */
+static void
+scatter(const struct iovec **iov, size_t *at, const void *from, size_t len)
+{
+	while (len > 0) {
+		size_t run = (*iov)->iov_len - *at;
+
+		if (run == 0) {
+			(*iov)++;
+			*at = 0;
+			continue;
+		}
+		if (run > len)
+			run = len;
+		memcpy((uint8_t *)(*iov)->iov_base + *at, from, run);
+		from = (const uint8_t *)from + run;
+		*at += run;
+		len -= run;
+	}
+}
+
+int64_t
+nb_io_recvv(struct nb_io *io, const struct iovec *iov, int iovcnt)
+{
+	int result = 0;
+	const struct netbe_frame *f = head(io, &result);
+	uint8_t hdr[HDR_MAX];
+	size_t room = 0, at = 0, len;
+
+	if (f == NULL)
+		return result;
+	len = (size_t)f->len + io->hdr_len;
+	for (int i = 0; i < iovcnt && room < len; i++)
+		room += iov[i].iov_len;
+	if (room < len)
+		return -EMSGSIZE;
+	nb_hdr_store(hdr, &f->hdr, io->hdr_len);
+	scatter(&iov, &at, hdr, io->hdr_len);
+	for (uint32_t i = 0; i < f->nseg; i++)
+		scatter(&iov, &at, f->seg[i].iov_base, f->seg[i].iov_len);
+	take(io);
+	return (int64_t)len;
+}
+
+int64_t
+nb_io_discard(struct nb_io *io)
+{
+	int result = 0;
+	const struct netbe_frame *f = head(io, &result);
+	int64_t len;
+
+	if (f == NULL)
+		return result;
+	len = (int64_t)f->len + io->hdr_len;
+	if (io->cutting) {
+		nb_counter_add(&io->port->stats->rx_dropped[NETBE_DROP_DISCARDED], 1);
+		take(io);
+	} else {
+		drop_lent(io, NETBE_DROP_DISCARDED);
+	}
+	return len;
+}
+
+int
+nb_io_pending(struct nb_io *io)
+{
+	return io->cutting || io->at < io->nlent ||
+	       (NETBE_PORT_HAS(io->port, pending) && io->port->pending(io->port) > 0);
+}
+
+int64_t
+nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off, uint32_t *len, uint32_t n)
+{
+	size_t end = 0;
+	uint32_t got = 0;
+
+	while (got < n) {
+		int result = 0;
+		const struct netbe_frame *f = head(io, &result);
+		size_t size;
+
+		if (f == NULL) {
+			if (got == 0)
+				return result;
+			break; /* what is wrong is said by the next call */
+		}
+		size = (size_t)f->len + io->hdr_len;
+		if (end > cap || size > cap - end || end > UINT32_MAX) {
+			if (got == 0)
+				return -EMSGSIZE;
+			break;
+		}
+		copy_out(io, f, (uint8_t *)base + end);
+		off[got] = (uint32_t)end;
+		len[got++] = (uint32_t)size;
+		end += (size + ALIGN - 1) / ALIGN * ALIGN;
+		take(io);
+	}
+	return got;
+}
+
+/* --- sending */
+
+/* Cuts or finishes the frame, which the port does not take as it is. */
+static int
+send_pieces(struct nb_io *io, const struct netbe_frame *f)
+{
+	struct netbe_port *port = io->port;
+	bool first = true;
+	int n;
+
+	if (nb_gso_begin(io->tx_gso, f, takes(port)) != 0)
+		return -EBADMSG;
+	while ((n = nb_gso_next(io->tx_gso, io->out, BURST)) > 0) {
+		int sent = port->tx_burst(port, io->out, (uint32_t)n);
+
+		if (sent < 0 && first)
+			return sent;
+		first = false;
+		if (sent < n) {
+			/* The frame went in part; the rest of its pieces is lost, as on a full wire. */
+			uint64_t lost = (uint64_t)(n - (sent > 0 ? sent : 0));
+
+			while ((n = nb_gso_next(io->tx_gso, io->out, BURST)) > 0)
+				lost += (uint64_t)n;
+			nb_counter_add(&port->stats->tx_dropped[NETBE_DROP_FULL], lost);
+			break;
+		}
+	}
+	return 0;
+}
+
+static int
+send_frame(struct nb_io *io, struct netbe_frame *f)
+{
+	struct netbe_port *port = io->port;
+	int sent;
+
+	if (f->len < port->min_frame)
+		return -EINVAL;
+	if (f->len > NETBE_FRAME_MAX - HDR_MAX || (f->len > port->max_frame && f->hdr.gso_type == NETBE_GSO_NONE))
+		return -EMSGSIZE;
+	if (plain(&f->hdr)) {
+		memset(&f->hdr, 0, sizeof(f->hdr));
+	} else {
+		if (nb_hdr_check(f) != 0) {
+			nb_counter_add(&port->stats->tx_dropped[NETBE_DROP_BAD_HEADER], 1);
+			return -EBADMSG;
+		}
+		if (nb_hdr_needs(&f->hdr, f) & ~takes(port))
+			return send_pieces(io, f);
+	}
+	sent = port->tx_burst(port, f, 1);
+	return sent < 0 ? sent : 0;
+}
+
+int64_t
+nb_io_send(struct nb_io *io, const void *base, size_t len)
+{
+	struct iovec seg;
+	struct netbe_frame f = {.nseg = 1, .seg = &seg};
+	int result;
+
+	if (len < io->hdr_len)
+		return -EINVAL;
+	if (len > NETBE_FRAME_MAX)
+		return -EMSGSIZE;
+	nb_hdr_load(&f.hdr, base, io->hdr_len);
+	f.len = (uint32_t)len - io->hdr_len;
+	seg = (struct iovec){(uint8_t *)(uintptr_t)base + io->hdr_len, f.len};
+	result = send_frame(io, &f);
+	return result < 0 ? result : (int64_t)len;
+}
+
+/* Frames that need nothing, from number `from` on, as one burst; 0 when that one needs care. */
+static int
+send_plain(struct nb_io *io, const uint8_t *base, const uint32_t *off, const uint32_t *len, uint32_t n)
+{
+	uint32_t k;
+
+	for (k = 0; k < n && k < BURST; k++) {
+		struct netbe_frame *f = &io->out[k];
+
+		if (len[k] < io->hdr_len)
+			break;
+		nb_hdr_load(&f->hdr, base + off[k], io->hdr_len);
+		if (!plain(&f->hdr))
+			break;
+		memset(&f->hdr, 0, sizeof(f->hdr));
+		f->len = len[k] - io->hdr_len;
+		io->out_seg[k] = (struct iovec){(uint8_t *)(uintptr_t)base + off[k] + io->hdr_len, f->len};
+		f->nseg = 1;
+		f->seg = &io->out_seg[k];
+	}
+	return k == 0 ? 0 : io->port->tx_burst(io->port, io->out, k);
+}
+
+int64_t
+nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len,
+                 uint32_t n)
+{
+	uint32_t sent = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (off[i] > cap || len[i] > cap - off[i])
+			return -EFAULT;
+	while (sent < n) {
+		int result = send_plain(io, base, off + sent, len + sent, n - sent);
+
+		if (result > 0) {
+			sent += (uint32_t)result;
+			continue;
+		}
+		if (result == 0) {
+			int64_t one = nb_io_send(io, (const uint8_t *)base + off[sent], len[sent]);
+
+			if (one >= 0) {
+				sent++;
+				continue;
+			}
+			result = (int)one;
+		}
+		return sent > 0 ? (int64_t)sent : result;
+	}
+	return sent;
+}
+
+int
+nb_io_arm_send(struct nb_io *io)
+{
+	return NETBE_PORT_HAS(io->port, arm) ? io->port->arm(io->port, NETBE_ARM_TX) : 0;
+}
+
+/* --- the end */
+
+int64_t
+nb_io_hand_over(struct nb_io *io, void *base, size_t cap)
+{
+	if (io->cutting) {
+		uint32_t hdr_len = io->hdr_len;
+		int64_t len;
+
+		io->hdr_len = 0;
+		if (io->at_piece == io->npiece) {
+			int n = nb_gso_next(io->rx_gso, io->piece, BURST);
+
+			io->npiece = n > 0 ? (uint32_t)n : 0;
+			io->at_piece = 0;
+		}
+		if (io->npiece > 0) {
+			len = nb_io_recv(io, base, cap);
+			io->hdr_len = hdr_len;
+			return len;
+		}
+		io->hdr_len = hdr_len;
+		io->cutting = false;
+		io->port->release(io->port, 1);
+	}
+	io->at = io->nlent = 0;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The contract's calls (send, peek, recv, discard, bursts) over a port, for
+ * Python: adds and strips virtio-net headers, does in software what was not
+ * agreed on, keeps a frame that did not fit.
+ *
+ * One nb_io drives one port.  Receiving calls exclude each other, so do
+ * sending ones; nb_io_set_cap and nb_io_hand_over exclude both.
+ *
+ * Lengths are bytes and include the agreed header.  Below zero is -errno as
+ * the port's; -EMSGSIZE: longer than max_frame, or more than there is room
+ * for; -EINVAL: shorter than min_frame; -EBADMSG: the header does not fit the
+ * frame.
+ */
+#ifndef NETBE_IO_H
+#define NETBE_IO_H
+
+#include "netbe.h"
+
+struct nb_io;
+
+struct nb_io *nb_io_new(struct netbe_port *port); /* NULL: no memory */
+void nb_io_free(struct nb_io *io);
+
+/* features and hdr_len (0, 10, 12) at the contract; -EINVAL for another length. */
+int nb_io_set_cap(struct nb_io *io, uint64_t features, uint32_t hdr_len);
+
+int64_t nb_io_send(struct nb_io *io, const void *base, size_t len);
+
+/* 0: none now, and a wake-up is asked for. */
+int64_t nb_io_peek(struct nb_io *io);
+/* -EMSGSIZE when cap is too small: the frame is kept and nb_io_peek says its length. */
+int64_t nb_io_recv(struct nb_io *io, void *base, size_t cap);
+int64_t nb_io_recvv(struct nb_io *io, const struct iovec *iov, int iovcnt);
+int64_t nb_io_discard(struct nb_io *io);
+/* 1: a frame is in user space already. */
+int nb_io_pending(struct nb_io *io);
+
+/*
+ * Bursts over one buffer: frame i is len[i] bytes at base + off[i].
+ * Sending returns how many went, or -errno when the first did not.
+ * Receiving packs frames from the buffer's begin, 16-aligned, at most n,
+ * while the next one fits; -EMSGSIZE when not even the first does.
+ */
+int64_t nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len,
+                         uint32_t n);
+int64_t nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off, uint32_t *len, uint32_t n);
+
+/* Asks the port for a wake-up when it has room. */
+int nb_io_arm_send(struct nb_io *io);
+
+/*
+ * Before somebody else drives the port: forgets what was lent, which the
+ * port lends again.  Of a frame that was given out in part the rest has no
+ * other place: each call copies one piece to base, without header, and
+ * returns its length; 0 is the end.
+ */
+int64_t nb_io_hand_over(struct nb_io *io, void *base, size_t cap);
+
+#endif

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``pair:`` backends and `make_pair`: the two ends of a cable inside one process.
+
+``pair:NAME`` is one end; who opens the same name next gets the other. They are what tests, examples and the
+first try of anything run on: no privilege, no device, every offload.
+"""
+
+import threading
+
+from netbe._native import ffi, lib
+from netbe.backend import MAX_FRAME
+from netbe.errors import BadNameError
+from netbe.features import Features
+from netbe.hooks import hookimpl
+from netbe.names import Name
+from netbe.native import Port
+from netbe.options import Integer, Option, Size
+from netbe.portbackend import PortBackend
+from netbe.spec import BackendSpec
+
+DEFAULT_ROOM = 1 << 18
+"""Bytes in flight in each direction (256 KiB: it stays in a processor's second-level cache)."""
+
+
+class PairEnd(PortBackend):
+    """One end of an in-process cable. What one end sends the other receives; it never reorders or loses."""
+
+    capabilities = Features.offloads()
+    device_hdr_len = 12
+
+
+def make_pair(
+    name: str = "pair", *, room: int = DEFAULT_ROOM, max_frame: int = MAX_FRAME
+) -> tuple[PairEnd, PairEnd]:
+    """Two backends that are each other's other side.
+
+    `room` is how many bytes may be in flight in each direction (rounded up to a power of two that holds two
+    of the longest frames); `max_frame` the longest frame without segmentation, in bytes.
+    """
+    a, b = _make_ports(room, max_frame)
+    return PairEnd(f"{name}/a", [a]), PairEnd(f"{name}/b", [b])
+
+
+def _make_ports(room: int, max_frame: int) -> tuple[Port, Port]:
+    ends = ffi.new("struct netbe_port *[2]")
+    result = lib.nb_ring_pair_new(room, max_frame, ffi.NULL, ends, ends + 1)
+    if result < 0:
+        raise OSError(-result, f"no ring of {room} bytes for frames of {max_frame}")
+    return _adopt(ends[0]), _adopt(ends[1])
+
+
+def _adopt(port: object) -> Port:
+    return Port(int(ffi.cast("uintptr_t", port)), free=lambda: lib.nb_ring_port_free(port))
+
+
+class _Waiting:
+    """The ends that were made and not opened yet, by name; opening the second end takes it out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._other: dict[str, tuple[Port, PairEnd]] = {}
+
+    def open(self, name: Name, *, room: int, max_frame: int) -> PairEnd:
+        key = name.rest.removeprefix(":")
+        if not key or (not name.explicit and not name.rest.startswith(":")):
+            raise BadNameError(
+                f"{name.text!r} names no cable", hint="write pair:NAME, with the same NAME for both ends"
+            )
+        with self._lock:
+            waiting = self._other.pop(key, None)
+            if waiting is not None and not waiting[1].closed:
+                return PairEnd(name.text, [waiting[0]])
+            if waiting is not None:
+                waiting[0].close()  # the first end came and went; begin anew
+            a, b = _make_ports(room, max_frame)
+            end = PairEnd(name.text, [a])
+            self._other[key] = (b, end)
+            end._on_close.append(lambda _: self._forget(key, end))  # noqa: SLF001 - of this package
+            return end
+
+    def _forget(self, key: str, end: PairEnd) -> None:
+        with self._lock:
+            waiting = self._other.get(key)
+            if waiting is not None and waiting[1] is end:
+                del self._other[key]
+                waiting[0].close()
+
+
+_waiting = _Waiting()
+
+
+class _Plugin:
+    """What the entry point ``pair`` names."""
+
+    @hookimpl
+    def netbe_backends(self) -> list[BackendSpec]:
+        """Describe ``pair:``."""
+        return [
+            BackendSpec(
+                "pair",
+                _waiting.open,
+                "one end of an in-process cable; the next to open the same name gets the other",
+                (
+                    Option("room", Size(), "bytes in flight in each direction", default=DEFAULT_ROOM),
+                    Option("max_frame", Integer(60, MAX_FRAME), "longest frame, bytes", default=MAX_FRAME),
+                ),
+            )
+        ]
+
+
+plugin = _Plugin()

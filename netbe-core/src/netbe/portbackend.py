@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`PortBackend`: the contract over native ports, one call into C for one call in Python."""
+
+import errno
+import select
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from netbe._native import ffi, lib
+from netbe.backend import LONGEST, Backend, too_little_room
+from netbe.batch import FrameBatch
+from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
+from netbe.iov import Buffers, iov_to_buf, views
+from netbe.native import Port
+from netbe.sizes import check_size
+from netbe.stats import Stats
+
+if TYPE_CHECKING:
+    from netbe._native import CData
+
+# Room for one frame is 68 KiB: not cleared, so that what no frame reaches is never touched.
+_new_room = ffi.new_allocator(should_clear_after_alloc=False)
+
+
+class PortPath:
+    """The way over ports, one ``nb_io`` each. Sends on the first; receives from all, in turn."""
+
+    def __init__(self, backend: "PortBackend", ports: Sequence[Port]) -> None:
+        self._backend = backend
+        self.ports = list(ports)
+        self.ios: list[CData] = []
+        for port in ports:
+            io = lib.nb_io_new(port._port)  # noqa: SLF001 - of this package
+            if io == ffi.NULL:
+                self._free()
+                raise MemoryError
+            self.ios.append(io)
+        self.tx = self.ios[0]
+        self.room = _new_room("char[]", LONGEST)
+        self._turn = 0
+        self._poller: select.epoll | None = None
+        self._last = Stats()
+
+    @property
+    def pending(self) -> bool:
+        return any(lib.nb_io_pending(io) for io in self.ios)
+
+    def stats(self) -> Stats:
+        if self.ports:
+            self._last = sum((port.stats for port in self.ports), Stats())
+        return self._last
+
+    def agreed(self) -> None:
+        for port, io in zip(self.ports, self.ios, strict=True):
+            port.features = self._backend.features
+            lib.nb_io_set_cap(io, int(self._backend.features), self._backend.vnet_hdr_len)
+
+    def rx(self) -> "CData":
+        """The ``nb_io`` to receive from next."""
+        ios = self.ios
+        if len(ios) == 1:
+            return ios[0]
+        for step in range(len(ios)):
+            turn = (self._turn + step) % len(ios)
+            if lib.nb_io_peek(ios[turn]) > 0:
+                self._turn = turn
+                return ios[turn]
+        return ios[self._turn]
+
+    def taken(self) -> None:
+        """A frame was received: it is the next queue's turn."""
+        self._turn = (self._turn + 1) % len(self.ios)
+
+    def fileno(self) -> int:
+        if len(self.ports) == 1:
+            return self.ports[0].rx_fd
+        if self._poller is None:
+            self._poller = select.epoll()
+            for port in self.ports:
+                self._poller.register(port.rx_fd, select.EPOLLIN)
+        return self._poller.fileno()
+
+    def send(self, iov: Buffers) -> int:
+        data = iov_to_buf(iov)
+        done = int(lib.nb_io_send(self.tx, data, len(data)))
+        if done < 0:
+            raise self.send_error(-done, len(data))
+        return done
+
+    def send_error(self, number: int, length: int) -> NetbeError:
+        """The error for a frame of `length` bytes that the port refused with errno `number`."""
+        backend = self._backend
+        if number in (errno.EINVAL, errno.EMSGSIZE):
+            try:
+                check_size(length - backend.vnet_hdr_len, backend.min_frame, backend.max_frame, backend.name)
+            except NetbeError as error:
+                return error
+        if number == errno.EBADMSG:
+            return BadHeaderError(
+                f"{backend.name}: the virtio-net header does not fit its frame",
+                hint="its offsets lie outside the frame, or its type is not the frame's protocol",
+            )
+        return from_errno(number, backend.name)
+
+    def head(self) -> bytes | None:
+        raise AssertionError("a port is peeked and received from, in C")
+
+    def take(self, *, discard: bool = False) -> None:
+        raise AssertionError("a port is peeked and received from, in C")
+
+    def hand_over(self) -> list[bytes]:
+        """Let go of what is lent; the pieces that are left of a frame given out in part."""
+        pieces = []
+        for io in self.ios:
+            while (length := lib.nb_io_hand_over(io, self.room, LONGEST)) > 0:
+                pieces.append(ffi.unpack(self.room, length))
+        return pieces
+
+    def close(self) -> None:
+        self.stats()
+        self._free()
+        for port in self.ports:
+            port.close()
+        self.ports = []
+        if self._poller is not None:
+            self._poller.close()
+
+    def _free(self) -> None:
+        for io in self.ios:
+            lib.nb_io_free(io)
+        self.ios = []
+
+
+class PortBackend(Backend):
+    """A backend that has native ports.
+
+    An author derives from it, makes the ports (`netbe.native.Port`) and hands them to ``__init__``, and
+    overrides `_negotiate`, `_shutdown` and `_device_stats` where the device has something to say. The ports
+    are closed with the backend, before `_shutdown`.
+    """
+
+    _path: PortPath
+
+    def __init__(self, name: str, ports: Sequence[Port]) -> None:
+        self._ports = tuple(ports)
+        super().__init__(name)
+        raw = ports[0]._port  # noqa: SLF001 - of this package
+        self.min_frame, self.max_frame = int(raw.min_frame), int(raw.max_frame)
+
+    def _make_path(self) -> PortPath:
+        return PortPath(self, self._ports)
+
+    def _link_up(self) -> bool:
+        with self._wait_lock:
+            return not self._closed and any(port.link_up for port in self._path.ports)
+
+    @property
+    def nports(self) -> int:
+        return len(self._ports)
+
+    def port(self, index: int = 0) -> Port:
+        self._check_open()
+        if not 0 <= index < len(self._ports):
+            raise NoNativePort(f"{self.name} has {len(self._ports)} native ports; {index} is none of them")
+        return self._ports[index]
+
+    def fileno(self) -> int:
+        self._check_open()
+        return self._path.fileno()
+
+    @property
+    def pending(self) -> bool:
+        with self._rx_lock:
+            return not self._closed and self._path.pending
+
+    def arm_send(self) -> tuple[int, int] | None:
+        with self._tx_lock:
+            self._check()
+            lib.nb_io_arm_send(self._path.tx)
+            return self._ports[0].tx_wait
+
+    def send(self, iov: Buffers) -> int:
+        with self._tx_lock:
+            if self._barred is not None:
+                raise self._barred(self)
+            data = iov if type(iov) is bytes else iov_to_buf(iov)
+            done = lib.nb_io_send(self._path.tx, data, len(data))
+            if done < 0:
+                raise self._path.send_error(-done, len(data))
+            return done
+
+    def send_burst(self, frames: FrameBatch | Iterable[Buffers]) -> int:
+        batch = frames if isinstance(frames, FrameBatch) else FrameBatch(frames)
+        if not len(batch):
+            return 0
+        buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
+        with self._tx_lock:
+            self._check()
+            done = lib.nb_io_send_burst(self._path.tx, buffer, batch.capacity, offsets, lengths, len(batch))
+            if done < 0:
+                raise self._path.send_error(-done, len(batch[0]))
+            return done
+
+    def _receive_error(self, number: int) -> NetbeError:
+        return from_errno(number, self.name)
+
+    def peek_recvlen(self) -> int:
+        with self._rx_lock:
+            self._check()
+            length = lib.nb_io_peek(self._path.rx())
+            if length < 0:
+                raise self._receive_error(-length)
+            return length
+
+    def recv(self) -> bytes | None:
+        with self._rx_lock:
+            if self._barred is not None:
+                raise self._barred(self)
+            path = self._path
+            room = path.room
+            length = lib.nb_io_recv(path.rx(), room, LONGEST)
+            if length > 0:
+                path.taken()
+                frame: bytes = ffi.unpack(room, length)
+                return frame
+            if length == 0:
+                return None
+            raise self._receive_error(-length)
+
+    def recv_into(self, iov: Buffers) -> int:
+        with self._rx_lock:
+            self._check()
+            io = self._path.rx()
+            kept = [ffi.from_buffer(view, require_writable=True) for view in views(iov)]
+            vector = ffi.new("struct iovec[]", [(part, len(part)) for part in kept])
+            length = lib.nb_io_recvv(io, vector, len(kept))
+            if length == -errno.EMSGSIZE:
+                raise too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
+            if length < 0:
+                raise self._receive_error(-length)
+            if length:
+                self._path.taken()
+            return length
+
+    def rx_discard(self) -> int:
+        with self._rx_lock:
+            self._check()
+            length = lib.nb_io_discard(self._path.rx())
+            if length < 0:
+                raise self._receive_error(-length)
+            if length:
+                self._path.taken()
+            return length
+
+    def recv_burst(self, batch: FrameBatch) -> int:
+        batch.clear()
+        buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
+        with self._rx_lock:
+            self._check()
+            io = self._path.rx()
+            count = lib.nb_io_recv_burst(io, buffer, batch.capacity, offsets, lengths, batch.max_frames)
+            if count == -errno.EMSGSIZE:
+                raise too_little_room(lib.nb_io_peek(io), batch.capacity)
+            if count < 0:
+                raise self._receive_error(-count)
+            batch._filled(count)  # noqa: SLF001 - of this package
+            self._path.taken()
+            return count
+
+    def _acquire(self, user: object) -> list[Port]:
+        super()._acquire(user)
+        return list(self._ports)
+
+    def _take_partial(self) -> list[bytes]:
+        with self._rx_lock:
+            return self._path.hand_over()
