@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Live rates while a pump runs: a table that redraws itself on a terminal, JSON lines for machines."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import netbe
+from netbe_cli.output import drops, emit_json, si
+from netbe_cli.signals import Ending
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_REFRESH = 0.5
+_POLL = 0.1
+
+
+class Rates:
+    """Differences between two looks at the ports' counters."""
+
+    def __init__(self, stats: Callable[[], Mapping[str, netbe.Stats]]) -> None:
+        self._stats = stats
+        self._before = stats()
+        self._at = time.monotonic()
+
+    def rows(self) -> list[dict[str, object]]:
+        """For each port: frames and bits a second each way since the last look, and all drops."""
+        now, stats = time.monotonic(), self._stats()
+        seconds = max(now - self._at, 1e-9)
+        rows: list[dict[str, object]] = []
+        for name, new in stats.items():
+            old = self._before.get(name, netbe.Stats())
+            rows.append(
+                {
+                    "port": name,
+                    "rx_pps": (new.rx_frames - old.rx_frames) / seconds,
+                    "rx_bps": 8 * (new.rx_bytes - old.rx_bytes) / seconds,
+                    "tx_pps": (new.tx_frames - old.tx_frames) / seconds,
+                    "tx_bps": 8 * (new.tx_bytes - old.tx_bytes) / seconds,
+                    "drops": new.dropped,
+                    "reasons": drops(new),
+                }
+            )
+        self._before, self._at = stats, now
+        return rows
+
+
+def watch(
+    rates: Rates, end: Ending, running: Callable[[], bool], *, interval: float | None, live: bool
+) -> None:
+    """Return when it is to end, or nothing runs any more; show the rates meanwhile.
+
+    With an `interval` in seconds one JSON line is printed each time; else, `live`, a table on a terminal.
+    """
+    display: AbstractContextManager[Live | None] = nullcontext()
+    if live and interval is None and sys.stdout.isatty():
+        from rich import live as rich_live  # noqa: PLC0415 - slow to import, and only for a terminal
+
+        display = rich_live.Live(_table(rates.rows()), refresh_per_second=2, transient=True)
+    step = interval or _REFRESH
+    with display as shown:
+        due = time.monotonic() + step
+        while running() and not end.sleep(min(_POLL, max(0.0, due - time.monotonic()))):
+            if time.monotonic() < due:
+                continue
+            due += step
+            if shown is not None:
+                shown.update(_table(rates.rows()))
+            elif interval is not None:
+                emit_json({"seconds": round(end.elapsed, 3), "ports": rates.rows()})
+
+
+def _table(rows: list[dict[str, object]]) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - slow to import, and only for a terminal
+
+    table = Table("port", "received", "", "sent", "", "dropped", caption="Ctrl-C ends it")
+    for row in rows:
+        table.add_row(
+            str(row["port"]),
+            si(_number(row["rx_pps"]), "frames/s"),
+            si(_number(row["rx_bps"]), "bit/s"),
+            si(_number(row["tx_pps"]), "frames/s"),
+            si(_number(row["tx_bps"]), "bit/s"),
+            str(row["reasons"]),
+        )
+    return table
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, int | float)  # noqa: S101 - of this file's own making
+    return value

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A clean end: SIGINT, SIGTERM and a duration all set one flag that the command waits on."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Ending:
+    """When to end."""
+
+    def __init__(self, duration: float | None) -> None:
+        self._event = threading.Event()
+        self.began = time.monotonic()
+        self._deadline = None if duration is None else self.began + duration
+
+    @property
+    def due(self) -> bool:
+        """Whether the time has come, or somebody has asked."""
+        return self._event.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the begin."""
+        return time.monotonic() - self.began
+
+    def restart(self) -> None:
+        """Count the duration from now."""
+        now = time.monotonic()
+        if self._deadline is not None:
+            self._deadline += now - self.began
+        self.began = now
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep for so long, or until it is due; returns `due`."""
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
+        self._event.wait(seconds)
+        return self.due
+
+    def ask(self) -> None:
+        """End as soon as may be."""
+        self._event.set()
+
+
+@contextmanager
+def ending(duration: float | None) -> Iterator[Ending]:
+    """An `Ending` that the first SIGINT or SIGTERM sets; the second acts as it always does."""
+    end = Ending(duration)
+    before: dict[int, object] = {}
+
+    def asked(number: int, _: FrameType | None) -> None:
+        end.ask()
+        signal.signal(number, before[number])  # type: ignore[arg-type] # what signal.signal gave
+
+    for which in (signal.SIGINT, signal.SIGTERM):
+        before[which] = signal.getsignal(which)
+        signal.signal(which, asked)
+    try:
+        yield end
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
