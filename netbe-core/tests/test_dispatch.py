@@ -47,14 +47,14 @@ def test_the_plugin_may_refuse_the_rest_with_a_hint(install: Install) -> None:
     source = """
         from netbe.errors import BadNameError
         def picky(name):
-            raise BadNameError(f"{name.device!r} is no tap", hint=f"tap:{name.device} opens one of that name")
+            raise BadNameError(f"{name.device!r} is no rod", hint=f"rod:{name.device} opens one of that name")
         @hookimpl
         def netbe_backends():
-            return [BackendSpec("tap", picky, "")]
+            return [BackendSpec("rod", picky, "")]
     """
-    install("picky", ("tap",), fakedist.plugin(source))
-    with pytest.raises(BadNameError, match="'tapestry0' is no tap: tap:tapestry0 opens"):
-        netbe_open("tapestry0")
+    install("picky", ("rod",), fakedist.plugin(source))
+    with pytest.raises(BadNameError, match="'rodeo0' is no rod: rod:rodeo0 opens"):
+        netbe_open("rodeo0")
 
 
 def test_type_overrides_the_prefix(install: Install, opened: Opened) -> None:

@@ -37,6 +37,7 @@ from gso_frames import (
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from needs import need_lab
 
 pytestmark = pytest.mark.e2e
 
@@ -119,20 +120,15 @@ def _join(tag: str, fds: list[int]) -> Kernel:
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[Kernel]:
+    need_lab()
     tag = f"nbg{os.getpid()}"
     with contextlib.ExitStack() as stack:
-        try:
-            _run("ip", "netns", "add", tag)
-            stack.callback(_run, "ip", "netns", "del", tag)
-            fds = []
-            for name, flags in ((f"{tag}a", IFF_VNET_HDR), (f"{tag}b", 0)):
-                fds.append(_tap(name, flags))
-                stack.callback(os.close, fds[-1])
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = f"the kernel's answer needs root, iproute2, network namespaces and /dev/net/tun: {error}"
-            if os.environ.get("NETBE_REQUIRE_ALL") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
+        _run("ip", "netns", "add", tag)
+        stack.callback(_run, "ip", "netns", "del", tag)
+        fds = []
+        for name, flags in ((f"{tag}a", IFF_VNET_HDR), (f"{tag}b", 0)):
+            fds.append(_tap(name, flags))
+            stack.callback(os.close, fds[-1])
         yield _join(tag, fds)
 
 

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a test needs of the machine: without it the test says so and skips; where all is required, it fails.
+
+``NETBE_REQUIRE_ALL=1`` is set by the nox session ``e2e``, so that a missing component cannot pass for a
+success there.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def need(what: str, *, there: bool) -> None:
+    """Go on if it is there; else skip, or fail where everything is required."""
+    if there:
+        return
+    if os.environ.get("NETBE_REQUIRE_ALL") == "1":
+        pytest.fail(f"needs {what}, and NETBE_REQUIRE_ALL is set", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
+def need_programs(*names: str) -> None:
+    """Programs that are called by name."""
+    missing = [name for name in names if shutil.which(name) is None]
+    need(f"the program {', '.join(missing)}", there=not missing)
+
+
+def need_lab() -> None:
+    """What real devices take: root with its capabilities, the tun driver and iproute2."""
+    need("root", there=os.geteuid() == 0)
+    need("/dev/net/tun", there=Path("/dev/net/tun").exists())
+    need_programs("ip")
