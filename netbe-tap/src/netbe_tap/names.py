@@ -9,7 +9,7 @@ from netbe.names import Name
 IFNAME_BYTES = 15
 """Bytes of the longest interface name (IFNAMSIZ in linux/if.h, less the NUL)."""
 
-_BAD = re.compile(r"[/\s:%]|\A\.\.?\Z")
+_BAD = re.compile(r"[/\s:%\ud800-\udfff]|\A\.\.?\Z")  # surrogates: bytes that are no UTF-8
 
 
 def interface_name(name: Name) -> str:
@@ -31,13 +31,19 @@ def interface_name(name: Name) -> str:
             f"{name.device!r} is not {name.prefix} and a number",
             hint=f"an interface of that name is opened as {name.prefix}:{name.device}",
         )
+    return checked(ifname)
+
+
+def checked(ifname: str) -> str:
+    """`ifname`, if the kernel can give an interface that name."""
+    if not ifname or _BAD.search(ifname):
+        raise BadNameError(
+            f"{ifname!r} cannot be the name of an interface",
+            hint="no slash, colon, percent sign or blank, and not . or ..",
+        )
     if len(ifname.encode()) > IFNAME_BYTES:
         raise NameTooLongError(
             f"the interface name {ifname!r} has {len(ifname.encode())} bytes",
             hint=f"at most {IFNAME_BYTES} will do",
-        )
-    if not ifname or _BAD.search(ifname):
-        raise BadNameError(
-            f"{ifname!r} cannot be the name of an interface", hint="no slash, colon, percent sign or blank"
         )
     return ifname

@@ -16,6 +16,13 @@ _NAMED = Path("/run/netns")
 _T = TypeVar("_T")
 
 
+def parse_namespace(text: str) -> str:
+    """What `run_inside` takes; `ValueError` for what names nothing."""
+    if text in ("", ".", ".."):
+        raise ValueError("a namespace is a name, a path or a process number")
+    return text
+
+
 def run_inside(namespace: str | None, work: Callable[[], _T]) -> _T:
     """The result of `work` done in the namespace: a name of ``ip netns``, a path, or a process number.
 

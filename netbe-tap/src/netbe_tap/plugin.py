@@ -9,7 +9,8 @@ from netbe.hooks import hookimpl
 from netbe.names import Name
 from netbe.options import Choice, Integer, Option, boolean
 from netbe.spec import BackendSpec
-from netbe_tap.names import interface_name
+from netbe_tap.names import checked, interface_name
+from netbe_tap.namespaces import parse_namespace
 from netbe_tap.settings import MTU_MAX, MTU_MIN, Settings, group_id, parse_mac, user_id
 
 _UP = {"on": True, "off": False, "keep": None}
@@ -21,8 +22,8 @@ OPTIONS = (
     Option("persist", boolean, "on: the interface stays after the end; off: it goes"),
     Option("owner", user_id, "user who may attach without privilege", metavar="USER"),
     Option("group", group_id, "group whose members may", metavar="GROUP"),
-    Option("bridge", str, "Linux bridge to join", metavar="INTERFACE"),
-    Option("netns", str, "network namespace: name, path or process number", metavar="NETNS"),
+    Option("bridge", checked, "Linux bridge to join", metavar="INTERFACE"),
+    Option("netns", parse_namespace, "network namespace: name, path or process number", metavar="NETNS"),
     Option("queues", Integer(1, 256), "queues, a native port each", default=1),
     Option("offloads", boolean, "off: as if the kernel could do none", default=True),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netbe.errors import BadNameError, DeviceNotFoundError, NetbeError, NetbePermissionError, OptionError
+from netbe.options import Integer
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -42,13 +43,15 @@ def parse_mac(text: str) -> str:
     mac = text.lower().replace("-", ":")
     if int(mac[:2], 16) & 1:
         raise ValueError("the first byte of an interface's address is even; an odd one is a group's")
+    if not mac.strip("0:"):
+        raise ValueError("an address that is all zero is nobody's")
     return mac
 
 
 def user_id(text: str) -> int:
     """A user's number, from its number or name; `ValueError` when there is none."""
     if text.isdecimal():
-        return int(text)
+        return _id(text)
     try:
         return pwd.getpwnam(text).pw_uid
     except KeyError:
@@ -58,11 +61,15 @@ def user_id(text: str) -> int:
 def group_id(text: str) -> int:
     """A group's number, from its number or name; `ValueError` when there is none."""
     if text.isdecimal():
-        return int(text)
+        return _id(text)
     try:
         return grp.getgrnam(text).gr_gid
     except KeyError:
         raise ValueError(f"there is no group {text!r}") from None
+
+
+# 2**32 - 1 is -1 to the kernel: nobody.
+_id = Integer(0, 2**32 - 2)
 
 
 def apply(ifname: str, settings: Settings) -> None:
