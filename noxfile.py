@@ -17,15 +17,7 @@ DISTRIBUTIONS = ("netbe-core", "netbe-tap", "netbe-cli")
 PYTHONS = ("3.11", "3.12", "3.13")
 TESTING = ("pytest>=8", "hypothesis>=6", "scapy>=2.6", "coverage>=7")
 LINTING = ("ruff>=0.8", "mypy>=1.13", *TESTING, "nox>=2024.10")
-DOCUMENTING = (
-    "sphinx>=8",
-    "myst-parser>=4",
-    "furo",
-    "sphinx-click>=6",
-    "sybil>=8",
-    "trio>=0.27",
-    "anyio>=4.7",
-)
+DOCUMENTING = ("sphinx>=8", "myst-parser>=4", "furo", "sybil>=8", "trio>=0.27", "anyio>=4.7")
 
 
 def bootstrap() -> None:

@@ -1,79 +1,110 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every code block of the documents is a test: run with ``pytest docs``.
 
-- ``python`` blocks of a page run one after the other in one namespace; a line ``# prints: TEXT`` is not
-  needed, assertions say what is true.
-- ``console`` blocks: each ``$ command`` runs in a shell, and what it prints must match what the page shows;
-  ``...`` stands for anything. A page's blocks share one folder and one environment.
+- ``python`` blocks of a page run one after the other in one namespace; their assertions say what is true.
+- ``console`` blocks: each ``$ command`` runs in the page's one shell, must succeed, and must print what the
+  page shows; ``...`` stands for anything. The shell begins in an empty folder.
 - ``text``, ``c``, ``toml`` and ``ini`` blocks are shown, not run.
 
-A page that begins with ``<!-- needs: root -->`` runs only where the tests are root with /dev/net/tun.
+A page may say what it takes: ``<!-- needs: root ip ping -->`` runs it only where the tests are root with
+/dev/net/tun and these programs are there; ``<!-- begins: checkout -->`` puts its shell into a fresh copy of
+the repository.
 """
 
 import doctest
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from needs import need_lab, need_programs
 from sybil import Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
-_LIMIT_SECONDS = 60
+ROOT = Path(__file__).parent.parent
+_LIMIT_SECONDS = 240
+_DONE = "end-of-command"
 _COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*)\n?(?P<output>(?:(?!\$ ).*\n?)*)", re.MULTILINE)
 
 
-def _run_console(example: Example) -> str | None:
-    folder = example.namespace.setdefault("folder", Path.cwd())
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for match in _COMMAND.finditer(str(example.parsed)):
-        done = subprocess.run(  # noqa: S602 - the page's own commands, as its reader would type them
-            match["command"],
-            shell=True,
-            executable="/bin/bash",
-            cwd=folder,
+class _Shell:
+    """One bash for a page: what a command sets, the next one finds."""
+
+    def __init__(self, page: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="netbe-docs-"))
+        if "<!-- begins: checkout -->" in page.read_text():
+            listed = subprocess.check_output(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT)
+            for name in filter(None, listed.decode().split("\0")):
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self._bash = subprocess.Popen(
+            ["bash"],
+            cwd=self.folder,
             env={**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_LIMIT_SECONDS,
-            check=False,
+            start_new_session=True,
         )
-        checker = doctest.OutputChecker()
+
+    def run(self, command: str) -> tuple[str, int]:
+        """What it printed, and its status."""
+        assert self._bash.stdin
+        assert self._bash.stdout
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null\necho {_DONE} $?\n".encode())
+        self._bash.stdin.flush()
+        printed = b""
+        end = time.monotonic() + _LIMIT_SECONDS
+        while not (done := re.search(rf"^{_DONE} (\d+)\n\Z", printed.decode(errors="replace"), re.MULTILINE)):
+            ready = select.select([self._bash.stdout], [], [], max(0.0, end - time.monotonic()))[0]
+            part = os.read(self._bash.stdout.fileno(), 1 << 16) if ready else b""
+            assert part, f"{command}: no end within {_LIMIT_SECONDS} s; printed {printed!r}"
+            printed += part
+        return printed.decode()[: done.start()], int(done[1])
+
+    def close(self) -> None:
+        self._bash.kill()
+        self._bash.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _run_console(example: Example) -> str | None:
+    shell = example.namespace.get("shell")
+    if shell is None:
+        shell = example.namespace["shell"] = _Shell(Path(example.path))
+    for match in _COMMAND.finditer(str(example.parsed)):
+        printed, status = shell.run(match["command"])
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        if not checker.check_output(match["output"], done.stdout, flags):
-            return f"$ {match['command']}\nshown:\n{match['output']}\nprinted:\n{done.stdout}"
+        if status or not doctest.OutputChecker().check_output(match["output"], printed, flags):
+            return f"$ {match['command']}\nshown:\n{match['output']}\nprinted:\n{printed}\nstatus {status}"
     return None
 
 
-def _begin(namespace: dict[str, object]) -> None:
-    namespace["folder"] = Path(os.environ.get("NETBE_DOCS_FOLDER", "/tmp"))  # noqa: S108 - overridden by tmp_path
+def _end(namespace: dict[str, object]) -> None:
+    shell = namespace.get("shell")
+    if isinstance(shell, _Shell):
+        shell.close()
 
 
 @pytest.fixture(autouse=True)
 def _needs(request: pytest.FixtureRequest) -> None:
-    page = Path(request.node.fspath).read_text()
-    needed = re.search(r"<!-- needs: (.*?) -->", page)
-    if needed is None:
-        return
-    missing = []
-    for need in needed[1].split():
-        if need == "root":
-            if os.geteuid() != 0 or not Path("/dev/net/tun").exists():
-                missing.append("root and /dev/net/tun")
-        elif shutil.which(need) is None:
-            missing.append(need)
-    if missing:
-        message = f"this page needs {', '.join(missing)}"
-        (pytest.fail if os.environ.get("NETBE_REQUIRE_ALL") == "1" else pytest.skip)(message)
+    needed = re.search(r"<!-- needs: (.*?) -->", Path(request.node.fspath).read_text())
+    words = needed[1].split() if needed else []
+    if "root" in words:
+        need_lab()
+    need_programs(*(word for word in words if word != "root"))
 
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), CodeBlockParser(language="console", evaluator=_run_console)],
     patterns=["*.md"],
-    setup=_begin,
+    teardown=_end,
     fixtures=["_needs"],
 ).pytest()

@@ -37,7 +37,7 @@ def run(
     with ending(duration) as end:
         with pump:
             if not json and interval is None:
-                line(f"{pump!r}; Ctrl-C ends it".strip("<>"))
+                line(f"{repr(pump).strip('<>')}; Ctrl-C ends it")
             end.restart()
             rates = Rates(lambda: pump.stats().ports)
             watch(rates, end, lambda: pump.running, interval=interval, live=not json)

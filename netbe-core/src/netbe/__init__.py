@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netbe import hooks as hooks
     from netbe import options as options
     from netbe import registry as registry
+    from netbe import testing as testing
     from netbe.backend import Backend as Backend
     from netbe.batch import FrameBatch as FrameBatch
     from netbe.errors import BackendBusy as BackendBusy
@@ -73,9 +74,8 @@ if TYPE_CHECKING:
     from netbe.vnet import GsoType as GsoType
     from netbe.vnet import VnetHeader as VnetHeader
 
-# Public names by the module that has them; an empty tuple is a module that is public as a whole.
+# Public names by the module that has them.
 _PUBLIC: dict[str, tuple[str, ...]] = {
-    "aio": (),
     "errors": (
         "BackendBusy",
         "BackendClosed",
@@ -133,7 +133,8 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["get_include", *sorted(_HOME), "aio", "errors", "events", "hooks", "options", "registry"]  # noqa: PLE0604 - all are strings
+_MODULES = ("aio", "errors", "events", "hooks", "options", "registry", "testing")
+__all__ = ["get_include", *sorted(_HOME), *_MODULES]  # noqa: PLE0604 - all are strings
 
 
 def get_include() -> str:
