@@ -3,7 +3,7 @@
 
 import os
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,29 +20,63 @@ def complete_name(incomplete: str) -> list[str]:
     return [name for name in (*sorted(interfaces), *prefixes) if name.startswith(incomplete)]
 
 
-def parse_count(text: str) -> float:
-    """A number that may end in k, M or G (thousands)."""
+def parse_rate(text: str) -> float:
+    """A number above 0 that may end in k, M or G (thousands)."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kMG]?)", text)
-    if not found:
-        raise typer.BadParameter(f"{text!r} is not a number such as 500, 10k or 1.5M")
-    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    rate = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
+    if not rate:
+        raise typer.BadParameter(f"{text!r} is not a number above 0 such as 500, 10k or 1.5M")
+    return rate
 
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="Backend, such as tap0 or tap0,mtu=9000.", autocompletion=complete_name
-    ),
-]
+def parse_mac(text: str) -> bytes:
+    """Six bytes from ``02:00:00:00:00:01``."""
+    if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise typer.BadParameter(f"{text!r} is no Ethernet address such as 02:00:00:00:00:01")
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, with a fraction or not."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?|\.[0-9]+", str(text)):  # a default is a float already
+        raise typer.BadParameter(f"{text!r} is no number of seconds such as 10 or 0.5")
+    return float(text)
+
+
+def examples(*lines: str) -> str:
+    """What stands at the end of a command's help: command lines, which are not to be filled."""
+    return "\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def _backend(metavar: str) -> Any:  # noqa: ANN401 - what typer makes
+    return typer.Argument(
+        metavar=metavar, help="Backend, such as tap0 or tap0,mtu=9000.", autocompletion=complete_name
+    )
+
+
+Name = Annotated[str, _backend("NAME")]
+NameA = Annotated[str, _backend("A")]
+NameB = Annotated[str, _backend("B")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Count = Annotated[
+    int | None, typer.Option("--count", "-c", min=1, metavar="N", help="End after so many frames.")
+]
 Duration = Annotated[
-    float | None, typer.Option("--duration", "-d", min=0, metavar="SECONDS", help="End after so long.")
+    float | None,
+    typer.Option("--duration", "-d", parser=parse_seconds, metavar="SECONDS", help="End after so long."),
 ]
 Interval = Annotated[
     float | None,
-    typer.Option("--interval", min=0.05, metavar="SECONDS", help="Print rates as a JSON line each time."),
+    typer.Option(
+        "--interval", min=0.05, max=1e6, metavar="SECONDS", help="Print rates as a JSON line each time."
+    ),
 ]
 OnFullWait = Annotated[
     float,
-    typer.Option("--wait", min=0, metavar="SECONDS", help="Longest wait for room before a frame is dropped."),
+    typer.Option(
+        "--wait",
+        parser=parse_seconds,
+        metavar="SECONDS",
+        help="Longest wait for room before a frame is dropped.",
+    ),
 ]

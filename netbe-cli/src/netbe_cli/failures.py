@@ -23,7 +23,9 @@ def report(error: BaseException) -> int:
     if os.environ.get("NETBE_DEBUG", "") not in ("", "0"):
         traceback.print_exception(error)
     elif isinstance(error, OSError):
-        print(f"netbe: {error}", file=sys.stderr)
+        # Python's own would begin with [Errno 28]; its file's name is needed, ours have it in the text.
+        text = error.strerror if error.strerror and error.filename is None else str(error)
+        print(f"netbe: {text}", file=sys.stderr)
     else:
         print(
             f"netbe: {type(error).__name__}: {error} (this is a fault of the program; --debug shows where)",

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command and its entry point: subcommands are put together, errors become one line and a status."""
 
+import io
 import os
 import sys
 from typing import Annotated
 
 import typer
 
+from netbe_cli.arguments import examples
 from netbe_cli.commands import backends, bridge, doctor, gen, info, sink, switch
 from netbe_cli.failures import report
 
@@ -18,13 +20,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("backends")(backends.command)
-app.command("info")(info.command)
-app.command("bridge")(bridge.command)
-app.command("switch")(switch.command)
-app.command("gen")(gen.command)
-app.command("sink")(sink.command)
-app.command("doctor")(doctor.command)
+for name, module in (
+    ("backends", backends),
+    ("info", info),
+    ("bridge", bridge),
+    ("switch", switch),
+    ("gen", gen),
+    ("sink", sink),
+    ("doctor", doctor),
+):
+    app.command(name, epilog=examples(*module.EXAMPLES))(module.command)
 
 
 def _version(wanted: bool) -> None:
@@ -48,10 +53,15 @@ def _options(
         os.environ["NETBE_DEBUG"] = "1"
 
 
+click_command = typer.main.get_command(app)
+"""The same as a tree of click's commands: what is run, and what the man pages are made from."""
+
+
 def run() -> None:
     """What the console script calls. Status 0: done; 1: it failed; 2: it was asked for wrongly."""
+    _prepare_output()
     try:
-        app()
+        click_command(prog_name="netbe")
     except BrokenPipeError:
         # Whoever read our output has left. The interpreter would complain when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,3 +70,17 @@ def run() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last place for any error
         sys.exit(report(error))
+
+
+def _prepare_output() -> None:
+    """Any text can be printed, and a standard stream that was closed is not the next file to be opened."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    # As descriptors, which stay open for as long as we run.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

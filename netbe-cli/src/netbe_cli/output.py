@@ -2,7 +2,6 @@
 """What a command prints: a table for people, one JSON document for machines, numbers in readable units."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 
 import netbe
@@ -10,16 +9,23 @@ import netbe
 _UNITS = ("", "k", "M", "G", "T")
 
 
+class OutputError(OSError):
+    """Standard output took no more, because a disk is full or the like."""
+
+
 def emit_json(document: object) -> None:
     """One document on standard output, ended by a newline and flushed."""
-    json.dump(document, sys.stdout)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    line(json.dumps(document))
 
 
 def line(text: str = "") -> None:
     """One line on standard output, flushed: a pipe's reader sees it now."""
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, f"cannot write to standard output: {error.strerror}") from error
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

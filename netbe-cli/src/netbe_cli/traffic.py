@@ -7,11 +7,8 @@
 A frame that is too short for this carries as much as has room, and is counted without its sequence.
 """
 
-import re
 import struct
 from dataclasses import dataclass, field
-
-import typer
 
 import netbe
 
@@ -22,13 +19,6 @@ _STAMP = struct.Struct(">6sHQQ")
 _AT = 14
 STAMPED = _AT + _STAMP.size
 """Bytes of the shortest frame that has a sequence number."""
-
-
-def parse_mac(text: str) -> bytes:
-    """Six bytes from ``02:00:00:00:00:01``."""
-    if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
-        raise typer.BadParameter(f"{text!r} is no Ethernet address such as 02:00:00:00:00:01")
-    return bytes.fromhex(text.replace(":", ""))
 
 
 class Generator:

@@ -9,6 +9,11 @@ import typer
 from netbe_cli.arguments import Json
 from netbe_cli.output import emit_json, line, table
 
+EXAMPLES = (
+    "netbe backends --check",
+    "netbe backends --json",
+)
+
 
 def command(
     check: Annotated[
@@ -16,7 +21,7 @@ def command(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the installed backends, without importing them; what is broken stands beside its name."""
+    """List the installed backends, without importing them. What is broken stands beside its name."""
     from netbe import registry  # noqa: PLC0415 - help needs none of it
 
     found = registry.list_backends(check=check)

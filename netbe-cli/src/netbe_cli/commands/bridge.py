@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
-from netbe_cli.arguments import Duration, Interval, Json, Name, OnFullWait
+from netbe_cli.arguments import Duration, Interval, Json, NameA, NameB, OnFullWait
+
+EXAMPLES = (
+    "netbe bridge tap0 tap1",
+    "netbe bridge tap0,netns=blue tap1 --duration 60 --json",
+)
 
 
 class OnFull(StrEnum):
@@ -17,12 +22,16 @@ class OnFull(StrEnum):
 
 
 def command(
-    a: Name,
-    b: Name,
+    a: NameA,
+    b: NameB,
     duration: Duration = None,
     on_full: Annotated[
         OnFull,
-        typer.Option("--on-full", help="A frame for a full port waits, at most --wait; or is dropped."),
+        typer.Option(
+            "--on-full",
+            metavar="wait|drop",
+            help="A frame for a full port waits, at most --wait; or is dropped.",
+        ),
     ] = OnFull.wait,
     wait: OnFullWait = 0.1,
     interval: Interval = None,

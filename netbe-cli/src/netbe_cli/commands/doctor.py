@@ -3,6 +3,11 @@
 
 from netbe_cli.arguments import Json
 
+EXAMPLES = (
+    "netbe doctor",
+    "netbe doctor --json",
+)
+
 
 def command(json: Json = False) -> None:
     """Look at what backends need: devices, rights, limits, plugins. Nothing is changed."""

@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netbe_cli.arguments import Duration, Json, Name, parse_count
+from netbe_cli.arguments import Count, Duration, Json, Name, parse_mac, parse_rate
 
 if TYPE_CHECKING:
     import netbe
     from netbe_cli.signals import Ending
     from netbe_cli.traffic import Generator
 
+EXAMPLES = (
+    "netbe gen tap0 --rate 10k --duration 5",
+    "netbe gen tap0 --size 1514 --count 1000000 --json",
+)
+
 _BATCH = 64
 _PAUSE = 0.001
+
+
+def _mac(text: str) -> str:
+    parse_mac(text)  # an error names the option
+    return text
 
 
 def command(
@@ -23,30 +33,36 @@ def command(
         int, typer.Option("--size", "-s", min=14, metavar="BYTES", help="Length of a frame.")
     ] = 60,
     rate: Annotated[
-        str | None,
-        typer.Option("--rate", "-r", metavar="PPS", help="Frames a second, such as 10k; else flat out."),
+        float | None,
+        typer.Option(
+            "--rate",
+            "-r",
+            parser=parse_rate,
+            metavar="PPS",
+            help="Frames a second, such as 10k; else flat out.",
+        ),
     ] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", "-c", min=1, help="End after so many frames.")
-    ] = None,
+    count: Count = None,
     duration: Duration = None,
     destination: Annotated[
-        str, typer.Option("--dst", metavar="MAC", help="Destination.")
+        str, typer.Option("--dst", callback=_mac, metavar="MAC", help="Destination.")
     ] = "ff:ff:ff:ff:ff:ff",
-    source: Annotated[str, typer.Option("--src", metavar="MAC", help="Source.")] = "02:00:00:00:00:01",
+    source: Annotated[
+        str, typer.Option("--src", callback=_mac, metavar="MAC", help="Source.")
+    ] = "02:00:00:00:00:01",
     stream: Annotated[
-        int, typer.Option(min=0, max=65535, help="Number of the stream, where several meet.")
+        int, typer.Option(min=0, max=65535, metavar="N", help="Number of the stream, where several meet.")
     ] = 0,
     json: Json = False,
 ) -> None:
-    """Send frames, numbered so that `netbe sink` can tell what was lost. Waits where the backend is full."""
+    """Send numbered frames.
+
+    `netbe sink` tells from the numbers what was lost. Waits where the backend is full.
+    """
     import netbe  # noqa: PLC0415 - help needs none of it
     from netbe_cli.signals import ending  # noqa: PLC0415
-    from netbe_cli.traffic import Generator, parse_mac  # noqa: PLC0415
+    from netbe_cli.traffic import Generator  # noqa: PLC0415
 
-    pps = None if rate is None else parse_count(rate)
-    if pps == 0:
-        raise typer.BadParameter("a rate of 0 sends nothing")
     generator = Generator(
         destination=parse_mac(destination),
         source=parse_mac(source),
@@ -55,7 +71,7 @@ def command(
         stream=stream,
     )
     with netbe.open(name) as backend, ending(duration) as end:
-        sent, waits = _send(backend, generator, end, pps, count)
+        sent, waits = _send(backend, generator, end, rate, count)
         seconds = end.elapsed
         drops = backend.stats.tx_dropped
     _report(name, size, sent, seconds, waits, sum(drops.values()), json=json)

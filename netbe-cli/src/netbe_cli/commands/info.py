@@ -3,6 +3,11 @@
 
 from netbe_cli.arguments import Json, Name
 
+EXAMPLES = (
+    "netbe info tap0",
+    "netbe info tap0,netns=blue,mtu=9000 --json",
+)
+
 
 def command(name: Name, json: Json = False) -> None:
     """Open a backend, show what it can do, close it. With persist=on a tap stays."""

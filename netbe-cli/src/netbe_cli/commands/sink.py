@@ -6,34 +6,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netbe_cli.arguments import Duration, Json, Name
+from netbe_cli.arguments import Count, Duration, Json, Name, parse_seconds
 
 if TYPE_CHECKING:
     import netbe
     from netbe_cli.signals import Ending
     from netbe_cli.traffic import Received
 
+EXAMPLES = (
+    "netbe sink tap1 --idle 2",
+    "netbe sink tap1 --count 100000 --json",
+)
+
 _LOOK = 0.1
 
 
 def command(
     name: Name,
-    count: Annotated[
-        int | None, typer.Option("--count", "-c", min=1, help="End after so many frames.")
-    ] = None,
+    count: Count = None,
     duration: Duration = None,
     idle: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="End when, after the first, no frame came for so long."),
+        typer.Option(
+            parser=parse_seconds,
+            metavar="SECONDS",
+            help="End when, after the first, no frame came for so long.",
+        ),
     ] = None,
     sequence: Annotated[
         bool, typer.Option("--sequence/--no-sequence", help="Look at the numbers of frames that gen sent.")
     ] = True,
     json: Json = False,
 ) -> None:
-    """Receive frames and count them; of frames that `netbe gen` sent, those lost, doubled and out of order.
+    """Receive frames and count them.
 
-    The rate is that between the first frame and the last.
+    Of frames that `netbe gen` sent, those that were lost, doubled and out of order are counted too. Runs
+    until Ctrl-C, SIGTERM, --duration, --count or --idle. The rate is that between the first frame and the last.
     """
     import netbe  # noqa: PLC0415 - help needs none of it
     from netbe_cli.signals import ending  # noqa: PLC0415

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netbe_cli.arguments import Duration, Interval, Json, OnFullWait, complete_name
+from netbe_cli.arguments import Duration, Interval, Json, OnFullWait, complete_name, parse_seconds
 from netbe_cli.commands.bridge import OnFull
 
 if TYPE_CHECKING:
     from netbe.pump import Switch
 
+EXAMPLES = (
+    "netbe switch tap0 tap1 tap2 --table",
+    "netbe switch tap0 tap1 tap2 --access tap0=10 --access tap1=10 --trunk tap2=all",
+)
+
 _Names = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Two backends or more.", autocompletion=complete_name)
+    list[str], typer.Argument(metavar="NAME", help="Two backends or more.", autocompletion=complete_name)
 ]
 
 
@@ -31,12 +36,21 @@ def command(
         typer.Option(metavar="PORT=VLAN,VLAN|all", help="Port of several VLANs, tagged."),
     ] = None,
     ageing: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Forget an address after so long; 0: never.")
+        float,
+        typer.Option(
+            parser=parse_seconds, metavar="SECONDS", help="Forget an address after so long; 0: never."
+        ),
     ] = 300.0,
-    table_size: Annotated[int, typer.Option(min=1, metavar="N", help="How many addresses are held.")] = 65536,
+    table_size: Annotated[
+        int, typer.Option(min=1, max=1 << 26, metavar="N", help="How many addresses are held.")
+    ] = 65536,
     on_full: Annotated[
         OnFull,
-        typer.Option("--on-full", help="A frame for a full port is dropped; or waits, at most --wait."),
+        typer.Option(
+            "--on-full",
+            metavar="wait|drop",
+            help="A frame for a full port is dropped; or waits, at most --wait.",
+        ),
     ] = OnFull.drop,
     wait: OnFullWait = 0.1,
     table: Annotated[bool, typer.Option("--table", help="At the end, show the addresses learned.")] = False,
