@@ -142,6 +142,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def manpages(session: nox.Session) -> None:
+    """Write the man pages anew, after a change to a command's options or help."""
+    install(session)
+    session.run("python", "-m", "netbe_cli.manpages", str(ROOT / "netbe-cli" / "man"))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Ours beside its peers, in alternating runs. Takes what bench/run.py takes, such as ``--quick``."""
     install(session)

@@ -10,14 +10,19 @@ from pathlib import Path
 SHIPS = {
     "netbe-core": ["netbe/include/netbe.h", "netbe/py.typed", "netbe/_native.pyi"],
     "netbe-tap": ["netbe_tap/py.typed"],
-    "netbe-cli": ["netbe_cli/py.typed"],
+    "netbe-cli": [
+        "netbe_cli/py.typed",
+        "netbe_cli-{version}.data/data/share/man/man1/netbe.1",
+        "netbe_cli-{version}.data/data/share/man/man1/netbe-bridge.1",
+    ],
 }
 IMPORTS = {"netbe-core": "netbe", "netbe-tap": "netbe_tap", "netbe-cli": "netbe_cli"}
 
 
 def main(name: str, wheel: str) -> None:
     files = zipfile.ZipFile(wheel).namelist()
-    for wanted in SHIPS[name]:
+    version = importlib.metadata.version(name)
+    for wanted in (path.format(version=version) for path in SHIPS[name]):
         assert wanted in files, f"{wheel} does not ship {wanted}"
     assert not [file for file in files if "/_native/" in file or Path(file).name.startswith("test_")], files
     module = importlib.import_module(IMPORTS[name])
