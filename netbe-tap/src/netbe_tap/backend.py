@@ -14,7 +14,7 @@ from netbe.features import NO_FEATURES, Features
 from netbe.stats import DropReason, Stats
 from netbe_tap import linux
 from netbe_tap.namespaces import run_inside
-from netbe_tap.settings import Settings, apply
+from netbe_tap.settings import Settings, applied
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ def _open(request: Request) -> _Opened:
         linux.set_header(first)
         opened.capabilities = linux.probe_capabilities(first)
         opened.counters = linux.open_counters()
-        apply(opened.ifname, request.settings)
-        # Last, since it outlives us.
-        if request.owner is not None:
-            linux.set_owner(first, request.owner)
-        if request.group is not None:
-            linux.set_group(first, request.group)
-        if request.persist is not None:
-            linux.set_persistent(first, persistent=request.persist)
+        with applied(opened.ifname, request.settings):
+            # Last, since these outlive us.
+            if request.owner is not None:
+                linux.set_owner(first, request.owner)
+            if request.group is not None:
+                linux.set_group(first, request.group)
+            if request.persist is not None:
+                linux.set_persistent(first, persistent=request.persist)
     except BaseException:
         opened.close()
         raise

@@ -19,6 +19,7 @@ from netbe.errors import (
     NetbeError,
     NetbePermissionError,
     NotSupportedError,
+    OptionError,
 )
 from netbe.features import Features
 
@@ -194,12 +195,23 @@ def set_persistent(fd: int, *, persistent: bool) -> None:
 
 def set_owner(fd: int, uid: int) -> None:
     """Let this user attach without privilege."""
-    fcntl.ioctl(fd, TUNSETOWNER, uid)
+    _give_to(fd, TUNSETOWNER, "owner", uid)
 
 
 def set_group(fd: int, gid: int) -> None:
     """Let members of this group attach without privilege."""
-    fcntl.ioctl(fd, TUNSETGROUP, gid)
+    _give_to(fd, TUNSETGROUP, "group", gid)
+
+
+def _give_to(fd: int, request: int, option: str, number: int) -> None:
+    try:
+        fcntl.ioctl(fd, request, number)
+    except OSError as error:
+        raise OptionError(
+            f"a tap here does not take {option}={number}: {error.strerror}",
+            errno=error.errno,
+            hint="in a user namespace only mapped ones will do",
+        ) from error
 
 
 def open_counters() -> int:

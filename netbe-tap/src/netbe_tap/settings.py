@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An interface's settings: MTU, address, up, bridge. Through pyroute2, which is imported when they are made."""
 
+import contextlib
 import errno
 import grp
 import pwd
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,51 +74,73 @@ def group_id(text: str) -> int:
 _id = Integer(0, 2**32 - 2)
 
 
-def apply(ifname: str, settings: Settings) -> None:
-    """Set them, in this thread's network namespace; what was set is taken back when one is refused."""
+@contextlib.contextmanager
+def applied(ifname: str, settings: Settings) -> Iterator[None]:
+    """Set them, in this thread's network namespace.
+
+    What was set is taken back when one is refused, and when what is done inside the ``with`` raises.
+    """
+    if not settings:
+        yield
+        return
     from pyroute2 import IPRoute  # noqa: PLC0415 - slow to import
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
     with IPRoute() as route:
-        master = None if settings.bridge is None else _bridge_index(route, settings.bridge)
+        wanted = _wanted(route, settings)
         link = route.get_links(ifname=ifname)[0]
-        index = link["index"]
-        wanted: dict[str, Any] = {
-            key: value
-            for key, value in (("mtu", settings.mtu), ("address", settings.mac))
-            if value is not None
-        }
         before = {
             "mtu": link.get_attr("IFLA_MTU"),
             "address": link.get_attr("IFLA_ADDRESS"),
             "master": link.get_attr("IFLA_MASTER") or 0,
             "state": "up" if link["flags"] & 1 else "down",
         }
-        if master is not None:
-            wanted["master"] = master
-        if settings.up is not None:
-            wanted["state"] = "up" if settings.up else "down"
         done: list[str] = []
         try:
             for key, value in wanted.items():
                 if before[key] != value:
-                    route.link("set", index=index, **{key: value})
+                    try:
+                        route.link("set", index=link["index"], **{key: value})
+                    except NetlinkError as error:
+                        raise _refused(ifname, key, settings, error) from error
                     done.append(key)
-        except NetlinkError as error:
+            yield
+        except BaseException:
             for key in reversed(done):
-                route.link("set", index=index, **{key: before[key]})
-            raise _refused(ifname, key, value, error) from error
+                route.link("set", index=link["index"], **{key: before[key]})
+            raise
 
 
-def _refused(ifname: str, key: str, value: object, error: "NetlinkError") -> NetbeError:
+def _wanted(route: "IPRoute", settings: Settings) -> dict[str, Any]:
+    """What to set, by netlink's names, in the order in which it is set."""
+    wanted: dict[str, Any] = {}
+    if settings.mtu is not None:
+        wanted["mtu"] = settings.mtu
+    if settings.mac is not None:
+        wanted["address"] = settings.mac
+    if settings.bridge is not None:
+        wanted["master"] = _bridge_index(route, settings.bridge)
+    if settings.up is not None:
+        wanted["state"] = "up" if settings.up else "down"
+    return wanted
+
+
+def _refused(ifname: str, key: str, settings: Settings, error: "NetlinkError") -> NetbeError:
     number = int(error.code)
+    option, value = {
+        "mtu": ("mtu", settings.mtu),
+        "address": ("mac", settings.mac),
+        "master": ("bridge", settings.bridge),
+        "state": ("up", "on" if settings.up else "off"),
+    }[key]
     if number == errno.EPERM:
         return NetbePermissionError(
-            f"no permission to set {key} of {ifname}",
-            hint="run with CAP_NET_ADMIN, or leave it as it is",
+            f"no permission to set {option}={value} of {ifname}",
+            hint="run with CAP_NET_ADMIN, or have its administrator do it"
+            + (" and say up=keep" if option == "up" else ""),
         )
     reason = error.args[1] if len(error.args) > 1 else error
-    return OptionError(f"{ifname} does not take {key} {value}: {reason}", errno=number)
+    return OptionError(f"{ifname} does not take {option}={value}: {reason}", errno=number)
 
 
 def _bridge_index(route: "IPRoute", name: str) -> int:
