@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of taps share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -9,15 +11,32 @@ import netbe
 from lab import Host
 from needs import need_lab
 from netbe_tap import backend
-from netbe_tap.backend import Request
+from netbe_tap.backend import Request, Tap
+from taps import quiet
+
+Opener = Callable[..., Tap]
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A network namespace of the test's own."""
+    """A network namespace of the test's own, in which nothing says anything by itself."""
     need_lab()
     with Host() as made:
+        quiet(made)
         yield made
+
+
+@pytest.fixture
+def tap(host: Host) -> Iterator[Opener]:
+    """Opens a tap inside `host`, ``tap0`` if nothing is said; closed with the test."""
+    with ExitStack() as stack:
+
+        def opened(name: str = "tap0", **options: Any) -> Tap:
+            made = netbe.open(name, netns=host.name, **options)
+            assert isinstance(made, Tap)
+            return stack.enter_context(made)
+
+        yield opened
 
 
 @pytest.fixture
