@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pumping import PATIENCE, PythonBackend, descriptors, frame, send_all, take, until
 
 import netbe
 from netbe import Bridge, DropReason, Features, Switch
+from pumping import PATIENCE, PythonBackend, descriptors, frame, send_all, take, until
 
 
 @pytest.fixture(params=[True, False], ids=["descriptor", "no descriptor"])

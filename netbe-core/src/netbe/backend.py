@@ -378,8 +378,11 @@ class Backend(abc.ABC):
         self._event = loop.add(self, lambda _: callback(self))
 
     def recv_enable(self) -> None:
-        """Call the callback, given when it was opened, while frames can be received; held ones count."""
-        self._check()
+        """Call the callback, given when it was opened, while frames can be received; held ones count.
+
+        Not while a pump has the backend: the frames are the pump's then.
+        """
+        self._check_open()
         if self._event is None:
             raise NotSupportedError(
                 f"{self.name} was opened without a callback",
@@ -399,7 +402,8 @@ class Backend(abc.ABC):
 
         The list is empty where there is no native port: then `_path` may be driven, under the locks.
         """
-        with self._rx_lock, self._tx_lock:
+        quiet = contextlib.nullcontext() if self._event is None else self._event._paused_by()  # noqa: SLF001 - for this
+        with quiet, self._rx_lock, self._tx_lock:
             self._check()
             self._user = user
             self._barred = _busy
@@ -411,11 +415,15 @@ class Backend(abc.ABC):
 
     def _release(self, user: object) -> None:
         """Take the ports back."""
+        resumed = None
         with self._rx_lock, self._tx_lock:
             if self._user is user:
                 self._user = None
                 if self._barred is _busy:
                     self._barred = None
+                    resumed = self._event
+        if resumed is not None:
+            resumed._resume()  # noqa: SLF001 - as above
 
     # --- The end -----------------------------------------------------------------------------------------
 
