@@ -86,7 +86,7 @@ class Host:
 
     def ping(self, address: str, count: int = 1, *, wait: float = 5, options: tuple[str, ...] = ()) -> int:
         """How many of `count` were answered; the first gets a second chance, for ARP."""
-        text = self.run("ping", "-n", "-c", count, "-i", "0.02", "-w", wait, *options, address, check=False)
+        text = self.run("ping", "-n", "-c", count, "-i", "0.01", "-w", wait, *options, address, check=False)
         return sum("bytes from" in line for line in text.splitlines())
 
     @contextlib.contextmanager
