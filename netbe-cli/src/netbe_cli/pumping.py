@@ -47,11 +47,12 @@ def run(
         emit_json({**stats.as_dict(), "errors": errors, **more(stats)})
     elif interval is None:
         _summary(stats)
-    for name, error in pump.errors.items():
-        typer.echo(f"netbe: {name} was given up: {error}", err=True)
-    if pump.error is not None:
-        typer.echo(f"netbe: {pump.error}", err=True)
-    if pump.error is not None or pump.errors:
+    failures = {name: str(error) for name, error in pump.errors.items()}
+    if not failures and pump.error is not None:  # else it is one of them
+        failures[""] = str(pump.error)
+    for name, text in failures.items():
+        typer.echo(f"netbe: {text if text.startswith(name) else f'{name}: {text}'}", err=True)
+    if failures:
         raise typer.Exit(FAILED)
 
 
