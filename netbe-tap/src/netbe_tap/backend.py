@@ -83,16 +83,18 @@ class Tap(netbe.fdbackend.FdBackend):
     def _device_stats(self) -> Stats:
         """What the kernel dropped because nobody read."""
         with self._drops_lock:
-            if self._counters >= 0:
-                now = linux.kernel_drops(self._counters, self.ifname) - self._drops_before
-                self._drops = max(self._drops, now)  # a deleted interface counts no more
+            self._look_at_drops()
             return Stats(rx_dropped={DropReason.FULL: self._drops}) if self._drops else Stats()
+
+    def _look_at_drops(self) -> None:
+        # A deleted interface counts no more; another one may have its name by now.
+        if self._counters >= 0 and (ifname := linux.attached_to(self.fds[0])) is not None:
+            self._drops = max(self._drops, linux.kernel_drops(self._counters, ifname) - self._drops_before)
 
     def _shutdown(self) -> None:
         with self._drops_lock:
+            self._look_at_drops()
             if self._counters >= 0:
-                now = linux.kernel_drops(self._counters, self.ifname) - self._drops_before
-                self._drops = max(self._drops, now)
                 os.close(self._counters)
                 self._counters = -1
         super()._shutdown()

@@ -86,6 +86,20 @@ def attach(fd: int, ifname: str, *, multi_queue: bool) -> str:
         fcntl.ioctl(fd, TUNSETIFF, request)
     except OSError as error:
         raise _why_not(ifname, error, multi_queue=multi_queue) from error
+    return _name(request)
+
+
+def attached_to(fd: int) -> str | None:
+    """The interface's name, which may have changed since; None once it was deleted."""
+    request = bytearray(_IFREQ.size)
+    try:
+        fcntl.ioctl(fd, TUNGETIFF, request)
+    except OSError:
+        return None
+    return _name(request)
+
+
+def _name(request: bytearray) -> str:
     name: bytes = _IFREQ.unpack(request)[0]
     return name.partition(b"\0")[0].decode()
 
@@ -220,7 +234,7 @@ def open_counters() -> int:
 
 
 def kernel_drops(counters: int, ifname: str) -> int:
-    """How many frames the kernel had for the tap's reader and dropped (``tx_dropped``); 0 once it is gone."""
+    """How many frames the kernel had for the tap's reader and dropped (``tx_dropped``); 0 when it is not there."""
     text = b""
     while part := os.pread(counters, 1 << 16, len(text)):
         text += part

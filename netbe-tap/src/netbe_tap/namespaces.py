@@ -59,7 +59,9 @@ def _enter(path: Path, namespace: str) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
-        raise NetbePermissionError(f"no permission to look at {path}", hint="run as root") from error
+        raise NetbePermissionError(
+            f"no permission to look at {path}", errno=error.errno, hint="run as root"
+        ) from error
     except OSError as error:
         raise DeviceNotFoundError(
             f"there is no network namespace {namespace!r}",
