@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from needs import need_lab
+from taps import quiet
 
 import netbe
 from lab import Host
-from needs import need_lab
 from netbe_tap import backend
 from netbe_tap.backend import Request, Tap
-from taps import quiet
 
 Opener = Callable[..., Tap]
 

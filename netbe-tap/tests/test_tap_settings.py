@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import need, need_programs
+from taps import MAC, raw_tap, unchanged
 
 import netbe
 from lab import Host, run, until
-from needs import need, need_programs
 from netbe_tap.backend import Tap
-from taps import MAC, raw_tap, unchanged
 
 pytestmark = pytest.mark.e2e
 
