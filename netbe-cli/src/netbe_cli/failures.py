@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An error as one line on standard error, and the exit status that goes with it."""
 
+import functools
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
 
 import netbe
+
+_P = ParamSpec("_P")
 
 FAILED = 1
 USAGE = 2
@@ -32,3 +39,16 @@ def report(error: BaseException) -> int:
             file=sys.stderr,
         )
     return USAGE if isinstance(error, _ASKED_WRONGLY) else FAILED
+
+
+def reporting(command: Callable[_P, None]) -> Callable[_P, None]:
+    """The command, its errors reported. Left to click, an EPIPE of a backend would end it without a word."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except OSError as error:
+            raise typer.Exit(report(error)) from None
+
+    return run

@@ -10,7 +10,7 @@ import typer
 
 from netbe_cli.arguments import examples
 from netbe_cli.commands import backends, bridge, doctor, gen, info, sink, switch
-from netbe_cli.failures import report
+from netbe_cli.failures import report, reporting
 
 app = typer.Typer(
     name="netbe",
@@ -29,7 +29,7 @@ for name, module in (
     ("sink", sink),
     ("doctor", doctor),
 ):
-    app.command(name, epilog=examples(*module.EXAMPLES))(module.command)
+    app.command(name, epilog=examples(*module.EXAMPLES))(reporting(module.command))
 
 
 def _version(wanted: bool) -> None:

@@ -2,9 +2,13 @@
 """What a command prints: a table for people, one JSON document for machines, numbers in readable units."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 
+import typer
+
 import netbe
+from netbe_cli.failures import FAILED
 
 _UNITS = ("", "k", "M", "G", "T")
 
@@ -23,7 +27,9 @@ def line(text: str = "") -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        raise
+        # Whoever read this has left, and knows. The interpreter would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+        raise typer.Exit(FAILED) from None
     except OSError as error:
         raise OutputError(error.errno, f"cannot write to standard output: {error.strerror}") from error
 
