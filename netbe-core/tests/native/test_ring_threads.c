@@ -230,6 +230,62 @@ both_ends_fall_asleep_and_none_is_forgotten(uint32_t frames, uint64_t ns)
 	nb_ring_port_free(there);
 }
 
+struct dozer {
+	struct netbe_port *port;
+	uint32_t taken; /* atomic */
+};
+
+static void *
+doze(void *arg)
+{
+	struct dozer *d = arg;
+	struct netbe_frame f;
+	int n;
+
+	while ((n = d->port->rx_burst(d->port, &f, 1)) >= 0) {
+		if (n == 0) {
+			CHECK(d->port->arm(d->port, NETBE_ARM_RX) == 0);
+			n = d->port->rx_burst(d->port, &f, 1);
+		}
+		if (n == 0)
+			sleep_on(&d->port->rx_wait);
+		if (n == 1) {
+			CHECK(d->port->release(d->port, 1) == 0);
+			__atomic_add_fetch(&d->taken, 1, __ATOMIC_RELEASE);
+		}
+	}
+	CHECK(n == -EPIPE);
+	return NULL;
+}
+
+/* The frame is published in any of the few nanoseconds between the reader's last look and its sleep. */
+static void
+a_frame_sent_while_the_other_end_dozes_off_wakes_it(uint64_t ns)
+{
+	uint64_t random = 521288629, end = now_ns() + ns;
+	struct netbe_port *here;
+	struct dozer dozer = {0};
+	uint8_t bytes[14] = {0};
+	struct iovec seg = {bytes, sizeof(bytes)};
+	struct netbe_frame f = {.len = sizeof(bytes), .nseg = 1, .seg = &seg};
+	pthread_t thread;
+
+	CHECK(nb_ring_pair_new(0, 1518, NULL, &here, &dozer.port) == 0);
+	CHECK(pthread_create(&thread, NULL, doze, &dozer) == 0);
+	for (uint32_t i = 1; now_ns() < end; i++) {
+		uint64_t give_up = now_ns() + LOST_MS * 1000000ull;
+
+		for (uint64_t spin = check_random(&random) % 1500; spin > 0; spin--)
+			__asm__ volatile("");
+		CHECK(here->tx_burst(here, &f, 1) == 1);
+		while (__atomic_load_n(&dozer.taken, __ATOMIC_ACQUIRE) != i)
+			CHECK(now_ns() < give_up);
+	}
+	nb_ring_port_free(here);
+	pthread_join(thread, NULL);
+	nb_ring_port_free(dozer.port);
+}
+
 static void *
 reader_that_hangs_up(void *arg)
 {
@@ -283,6 +339,7 @@ main(void)
 	any.reserves = true;
 	every_frame_arrives_as_it_was(any, true, 200);
 	both_ends_fall_asleep_and_none_is_forgotten(1000000, SECOND);
+	a_frame_sent_while_the_other_end_dozes_off_wakes_it(SECOND);
 	for (int i = 0; i < 20; i++) {
 		struct way few = {.frames = 50, .longest = 1518, .ns = SECOND, .burst = 8, .reserves = i % 2};
 
