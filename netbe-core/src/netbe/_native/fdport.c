@@ -25,6 +25,7 @@
 #define ALIGN 16u
 #define ARENA (BURST_BYTES + READ_SIZE + 2u * ALIGN)
 #define HDR_MAX 12u
+#define LONGEST (NETBE_FRAME_MAX - HDR_MAX) /* of the frame alone: with any header it is no more than NETBE_FRAME_MAX */
 
 struct fd_port {
 	struct netbe_port port; /* first */
@@ -114,15 +115,15 @@ read_one(struct fd_port *p)
 		/* A down interface has no frames; it is not gone. */
 		return result == -EAGAIN || result == -EIO ? 0 : result;
 	}
-	if (got == 0)
-		return (p->flags & NB_FD_EOF_IS_HANGUP) ? -EPIPE : -EAGAIN;
-	if ((size_t)got < p->hdr_len + (size_t)p->port.min_frame) {
+	if (got == 0 && (p->flags & NB_FD_EOF_IS_HANGUP))
+		return -EPIPE;
+	if (got == 0 || (size_t)got < p->hdr_len + (size_t)p->port.min_frame) {
 		drop_rx(p, NETBE_DROP_TOO_SHORT);
 		return -EAGAIN;
 	}
 	len = (uint32_t)got - p->hdr_len;
 	nb_hdr_load(&f->hdr, at, p->hdr_len);
-	if ((size_t)got == READ_SIZE || (len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE)) {
+	if (len > LONGEST || (len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE)) {
 		drop_rx(p, NETBE_DROP_TOO_LONG);
 		return -EAGAIN;
 	}
@@ -190,7 +191,7 @@ write_one(struct fd_port *p, const struct netbe_frame *f)
 	if (f->len < p->port.min_frame)
 		return -EINVAL;
 	if ((f->len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE) ||
-	    f->len > NETBE_FRAME_MAX - HDR_MAX || f->nseg > NETBE_SEG_MAX)
+	    f->len > LONGEST || f->nseg > NETBE_SEG_MAX)
 		return -EMSGSIZE;
 	if (p->hdr_len != 0) {
 		nb_hdr_store(hdr, &f->hdr, p->hdr_len);
@@ -260,7 +261,7 @@ nb_fd_port_new(int rx_fd, int tx_fd, uint32_t flags, uint32_t dev_hdr_len, uint3
 	struct fd_port *p;
 
 	if ((dev_hdr_len != 0 && dev_hdr_len != 10 && dev_hdr_len != 12) || min_frame > max_frame ||
-	    max_frame > NETBE_FRAME_MAX - HDR_MAX) {
+	    max_frame > LONGEST) {
 		errno = EINVAL;
 		return NULL;
 	}

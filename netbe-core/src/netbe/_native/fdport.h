@@ -10,7 +10,7 @@
  * has before each frame.  flags: NB_FD_*.  The descriptors stay the caller's.
  * NULL with errno set on failure.
  */
-#define NB_FD_EOF_IS_HANGUP 0x1u /* read of 0 bytes: the peer is gone (else: no such thing as an empty frame) */
+#define NB_FD_EOF_IS_HANGUP 0x1u /* read of 0 bytes: the peer is gone (else: an empty frame, which is too short) */
 #define NB_FD_SOCKET 0x2u        /* send(MSG_NOSIGNAL), so that a lost peer is EPIPE and no signal */
 
 struct netbe_port *nb_fd_port_new(int rx_fd, int tx_fd, uint32_t flags, uint32_t dev_hdr_len,
