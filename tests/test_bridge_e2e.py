@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-
-import netbe
-from lab import Host, iperf, transfer
 from needs import need_lab, need_programs
 from tagging import tag_all
 from wired import TCP, Cable, Seen, bridged, number_hosts, sums_up, tap, transport, udp_socket, v4, v6
+
+import netbe
+from lab import Host, iperf, transfer
 
 pytestmark = pytest.mark.e2e
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from needs import need_lab, need_programs
+from wired import bridged, dropped, mac, number_hosts, plain_frame, ports_of, tap, udp_socket, v4
 
 import netbe
 from lab import PATIENCE, Host, Netbe, until
-from needs import need_lab, need_programs
-from wired import bridged, dropped, mac, number_hosts, plain_frame, ports_of, tap, udp_socket, v4
 
 pytestmark = pytest.mark.e2e
 

@@ -4,10 +4,10 @@
 import signal
 
 import pytest
-
-from lab import Host, Netbe, until
 from needs import need_lab, need_programs
 from wired import bridged, number_hosts, tap, v4
+
+from lab import Host, Netbe, until
 
 pytestmark = pytest.mark.e2e
 

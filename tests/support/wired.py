@@ -16,6 +16,9 @@ ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 """asm-generic/socket.h; it goes beyond what the system allows others"""
 
+SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 16
+"""linux/if_packet.h"""
+
 TCP, UDP = 6, 17
 
 
@@ -96,6 +99,7 @@ class Seen:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self._socket.bind((ifname, ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -112,21 +116,33 @@ class Seen:
         frames = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                frame, origin = self._socket.recvfrom(1 << 17, socket.MSG_DONTWAIT)
+                frame, extra, _, origin = self._socket.recvmsg(1 << 17, 64, socket.MSG_DONTWAIT)
                 if origin[2] != socket.PACKET_OUTGOING:
-                    frames.append(frame)
+                    frames.append(_with_tag(frame, extra[0][2]))
         return frames
 
-    def wait(self, of: bytes, count: int = 1, patience: float = PATIENCE) -> list[bytes]:
-        """Until `count` frames with these bytes in them have arrived; returns those that have."""
-        found: list[bytes] = []
+    def wait_all(self, of: bytes, count: int = 1) -> list[bytes]:
+        """All that arrive until `count` frames with these bytes in them have."""
+        frames: list[bytes] = []
 
         def enough() -> bool:
-            found.extend(frame for frame in self.arrived() if of in frame)
-            return len(found) >= count
+            frames.extend(self.arrived())
+            return sum(of in frame for frame in frames) >= count
 
-        until(enough, f"{count} frames with {of!r}", patience)
-        return found
+        until(enough, f"{count} frames with {of!r}")
+        return frames
+
+    def wait(self, of: bytes, count: int = 1) -> list[bytes]:
+        """Until `count` frames with these bytes in them have arrived; returns those that have."""
+        return [frame for frame in self.wait_all(of, count) if of in frame]
+
+
+def _with_tag(frame: bytes, auxdata: bytes) -> bytes:
+    """The frame as it was before the kernel took its tag off (``struct tpacket_auxdata``)."""
+    status, *_, tci, tpid = struct.unpack("=IIIHHHH", auxdata)
+    if not status & TP_STATUS_VLAN_VALID:
+        return frame
+    return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
 
 
 def plain_frame(dst: str, src: str, text: bytes, *, tag: int | None = None) -> bytes:
