@@ -9,6 +9,7 @@ One task may receive while another sends; a second receiver, or a second sender,
 """
 
 import asyncio
+import functools
 import selectors
 from collections.abc import Generator, Iterable
 from types import TracebackType
@@ -61,7 +62,10 @@ class _Opening:
             await self._opened.aclose()
 
     async def _open(self) -> "AsyncBackend":
-        opening = asyncio.ensure_future(asyncio.to_thread(netbe.open, self._name, **self._options))
+        # Not a task: the end of asyncio.run() would cancel that, and nobody would close what is opened.
+        opening = asyncio.get_running_loop().run_in_executor(
+            None, functools.partial(netbe.open, self._name, **self._options)
+        )
         try:
             return AsyncBackend(await asyncio.shield(opening))
         except asyncio.CancelledError:
@@ -83,9 +87,12 @@ class _Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
         self._writing = False
+        self._closed = False
 
     async def wait(self, fd: int, event: int) -> None:
         """Return when the descriptor shows the event (one of `selectors.EVENT_READ`, `EVENT_WRITE`)."""
+        if self._closed:  # the backend itself may be open yet: closing it takes a while
+            raise _closed()
         if self._waiter is not None:
             raise BackendBusy("another task is waiting here; let one task receive and one task send")
         loop = asyncio.get_running_loop()
@@ -112,9 +119,14 @@ class _Watch:
         self._loop, self._fd = None, -1
 
     def close(self) -> None:
+        self._closed = True
         self._unwatch()
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(BackendClosed("the backend was closed while a task waited on it"))
+            self._waiter.set_exception(_closed())
+
+
+def _closed() -> BackendClosed:
+    return BackendClosed("the backend was closed while a task waited on it", hint="open it again")
 
 
 class AsyncBackend:
@@ -203,7 +215,8 @@ class AsyncBackend:
         self._rx.close()
         self._tx.close()
         # In a thread: removing a device may wait for the kernel. Shielded: cancelled or not, it closes.
-        await asyncio.shield(asyncio.to_thread(self.backend.close))
+        # Not a task, for the reason above.
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self.backend.close))
 
     async def _take_turns(self) -> None:
         self._calls += 1
