@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.resolve()
 DISTRIBUTIONS = ("netbe-core", "netbe-tap", "netbe-cli")
 PYTHONS = ("3.11", "3.12", "3.13")
-TESTING = ("pytest>=8", "hypothesis>=6", "scapy>=2.6", "coverage>=7")
+TESTING = ("pytest>=8.4", "hypothesis>=6", "scapy>=2.6", "coverage>=7")
 LINTING = ("ruff>=0.8", "mypy>=1.13", *TESTING, "nox>=2024.10")
 DOCUMENTING = ("sphinx>=8", "myst-parser>=4", "furo", "sybil>=8", "trio>=0.27", "anyio>=4.7")
 
@@ -134,7 +134,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documents without a warning, and run every code block in them."""
-    install(session, *DOCUMENTING, "pytest>=8")
+    install(session, *DOCUMENTING, "pytest>=8.4")
     out = Path(session.create_tmp()) / "html"
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-b", "html", "docs", str(out))
     session.run("pytest", "-q", "docs", *session.posargs)
