@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What all tests of the command share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from command import Wire, wires
-
-MakeWire = Callable[[], Wire]
+from command import MakeWire, Wire, wires
 
 
 @pytest.fixture(scope="session")

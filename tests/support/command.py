@@ -5,15 +5,18 @@
 other ends.
 """
 
+import fcntl
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -87,10 +90,19 @@ class Wire:
         ours.settimeout(PATIENCE)
         return cls(ours, theirs)
 
+    def drained(self) -> bool:
+        """Whether `netbe` has taken everything that was sent to it."""
+        (left,) = struct.unpack("i", fcntl.ioctl(self.ours, termios.TIOCOUTQ, bytes(4)))
+        return bool(left == 0)
+
     def close(self) -> None:
         """Both ends."""
         self.ours.close()
         self.theirs.close()
+
+
+MakeWire = Callable[[], Wire]
+"""What the fixture `make_wire` is."""
 
 
 @dataclass(frozen=True)
