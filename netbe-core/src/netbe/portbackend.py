@@ -191,11 +191,11 @@ class PortBackend(Backend):
 
     def send_burst(self, frames: FrameBatch | Iterable[Buffers]) -> int:
         batch = frames if isinstance(frames, FrameBatch) else FrameBatch(frames)
-        if not len(batch):
-            return 0
         buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
         with self._tx_lock:
             self._check()
+            if not len(batch):
+                return 0
             done = lib.nb_io_send_burst(self._path.tx, buffer, batch.capacity, offsets, lengths, len(batch))
             if done < 0:
                 raise self._path.send_error(-done, len(batch[0]))
