@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sending into a tx ring.
+ *
+ * All of a burst's slots are written, then head moves behind the last whole
+ * frame, then there is one sync: it frees the slots that the next burst will
+ * use.  Only a burst whose first frame finds no room syncs before it, too.
+ */
+#include "nmport_int.h"
+
+#define LIKELY(truth) __builtin_expect(!!(truth), 1)
+
+/* Room is not known: the ring's tail is none. */
+#define BAD_TAIL UINT32_MAX
+
+/* Both ends at once, in the sizes that registers have: a call of memcpy costs more than a small frame. */
+static inline void
+copy(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len > 128) {
+		memcpy(to, from, len);
+	} else if (len >= 64) {
+		memcpy(to, from, 64);
+		memcpy(to + len - 64, from + len - 64, 64);
+	} else if (len >= 32) {
+		memcpy(to, from, 32);
+		memcpy(to + len - 32, from + len - 32, 32);
+	} else if (len >= 16) {
+		memcpy(to, from, 16);
+		memcpy(to + len - 16, from + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + len - 8, from + len - 8, 8);
+	} else {
+		for (uint32_t i = 0; i < len; i++)
+			to[i] = from[i];
+	}
+}
+
+static inline void
+put_header(uint8_t *to, const struct netbe_vnet_hdr *hdr, uint32_t hdr_len)
+{
+	static const uint8_t one[2] = {1, 0}; /* num_buffers, little-endian */
+
+	memcpy(to, hdr, 10);
+	if (hdr_len == 12)
+		memcpy(to + 10, one, 2);
+}
+
+/* Read once: others may write to it. */
+static inline uint32_t
+buf_idx(const struct netmap_slot *slot)
+{
+	return __atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED);
+}
+
+static uint32_t
+room_now(const struct nm_tx *t)
+{
+	uint32_t tail = __atomic_load_n(&t->ring->tail, __ATOMIC_ACQUIRE);
+
+	return tail < t->slots ? nm_distance(t->head, tail, t->slots) : BAD_TAIL;
+}
+
+/* Publishes head and syncs. */
+static int
+sync_at(struct nm_port *p, uint32_t head)
+{
+	struct nm_tx *t = &p->tx;
+	int result;
+
+	t->head = head;
+	__atomic_store_n(&t->ring->cur, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->ring->head, head, __ATOMIC_RELEASE);
+	result = p->ops->txsync(p->ctx);
+	t->down = result;
+	if (nm_final(result))
+		__atomic_store_n(&t->gone, result, __ATOMIC_RELAXED);
+	return result;
+}
+
+/* Whether the frame can ever be sent. */
+static int
+check(const struct nm_port *p, const struct netbe_frame *f, uint32_t *need)
+{
+	const struct nm_tx *t = &p->tx;
+
+	if (f->len < NM_MIN_FRAME)
+		return -EINVAL;
+	if ((f->len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE) || f->len > NM_LONGEST)
+		return -EMSGSIZE;
+	*need = (t->hdr_len + f->len + t->chunk - 1) / t->chunk;
+	return *need <= t->slots - 1 ? 0 : -EMSGSIZE;
+}
+
+/* Slots from `at` on, n of them, that say nothing. */
+static void
+blank(struct nm_tx *t, uint32_t at, uint32_t n)
+{
+	for (; n > 0; n--, at = nm_next(at, t->slots)) {
+		t->ring->slot[at].len = 0;
+		t->ring->slot[at].flags = 0;
+	}
+}
+
+/*
+ * Any frame, into the slots from `at` on.  Returns how many it took; when one
+ * of them had no buffer the frame is dropped, and they are blank.
+ */
+static uint32_t
+put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
+{
+	struct nm_tx *t = &p->tx;
+	uint32_t begin = at, seg = 0, off = 0;
+
+	for (uint32_t k = 0; k < need; k++, at = nm_next(at, t->slots)) {
+		struct netmap_slot *slot = &t->ring->slot[at];
+		uint32_t index = buf_idx(slot), fill = 0;
+		uint8_t *to;
+
+		if (index >= p->nbufs) {
+			blank(t, begin, k + 1);
+			nm_count(&p->stats.tx_dropped[NETBE_DROP_ERROR], 1);
+			return k + 1;
+		}
+		to = nm_buffer(p, index);
+		if (k == 0 && t->hdr_len != 0) {
+			put_header(to, &f->hdr, t->hdr_len);
+			fill = t->hdr_len;
+		}
+		while (fill < t->chunk && seg < f->nseg) {
+			const struct iovec *s = &f->seg[seg];
+			size_t left = s->iov_len - off;
+			uint32_t part = left < t->chunk - fill ? (uint32_t)left : t->chunk - fill;
+
+			copy(to + fill, (const uint8_t *)s->iov_base + off, part);
+			fill += part;
+			off += part;
+			if (off == s->iov_len)
+				seg++, off = 0;
+		}
+		slot->len = (uint16_t)fill;
+		slot->flags = k + 1 < need ? NM_SLOT_MOREFRAG : 0;
+	}
+	nm_count(&p->stats.tx_frames, 1);
+	nm_count(&p->stats.tx_bytes, f->len);
+	return need;
+}
+
+/*
+ * Writes the frames that fit.  Returns how many, or why the first did not;
+ * *head moves behind them.
+ */
+static int
+fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *head, uint32_t room)
+{
+	struct nm_tx *t = &p->tx;
+	struct netmap_slot *slots = t->ring->slot;
+	uint32_t at = *head, sent, plain = 0;
+	uint32_t hdr_len = t->hdr_len, nbufs = p->nbufs;
+	/* One comparison for both ends; what it refuses is looked at with more care. */
+	uint32_t simple = p->port.max_frame < t->chunk - hdr_len ? p->port.max_frame : t->chunk - hdr_len;
+	uint64_t bytes = 0;
+	int result = 0;
+
+	for (sent = 0; sent < n; sent++) {
+		const struct netbe_frame *f = &frames[sent];
+		uint32_t len = f->len, index, need;
+
+		if (LIKELY(len - NM_MIN_FRAME <= simple - NM_MIN_FRAME && f->nseg == 1 && room != 0 &&
+		           (index = buf_idx(&slots[at])) < nbufs)) {
+			uint8_t *to = nm_buffer(p, index);
+
+			if (hdr_len != 0) {
+				put_header(to, &f->hdr, hdr_len);
+				to += hdr_len;
+			}
+			copy(to, f->seg[0].iov_base, len);
+			slots[at].len = (uint16_t)(hdr_len + len);
+			slots[at].flags = 0;
+			at = nm_next(at, t->slots);
+			room--;
+			bytes += len;
+			plain++;
+			continue;
+		}
+		result = check(p, f, &need);
+		if (result == 0 && need > room)
+			result = -EAGAIN;
+		if (result != 0)
+			break;
+		need = put(p, f, at, need);
+		at = at + need < t->slots ? at + need : at + need - t->slots;
+		room -= need;
+	}
+	*head = at;
+	nm_count(&p->stats.tx_frames, plain);
+	nm_count(&p->stats.tx_bytes, bytes);
+	return sent != 0 ? (int)sent : result;
+}
+
+/* Room for a frame, or for what comes first; syncs when there is none. */
+static int
+some_room(struct nm_port *p, uint32_t *room)
+{
+	struct nm_tx *t = &p->tx;
+
+	if (t->gone != 0)
+		return t->gone;
+	*room = room_now(t);
+	if (t->down != 0 || *room == 0 || *room == BAD_TAIL) {
+		int result = sync_at(p, t->head);
+
+		if (result != 0)
+			return result;
+		*room = room_now(t);
+	}
+	if (*room == BAD_TAIL)
+		return -EIO;
+	return *room != 0 ? 0 : -EAGAIN;
+}
+
+int
+nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n)
+{
+	struct nm_port *p = nm_self(port);
+	struct nm_tx *t = &p->tx;
+	uint32_t head = t->head, room, need;
+	int result;
+
+	t->reserved = 0;
+	if (n == 0)
+		return 0;
+	/* What can never be sent is told so, also where there is no room. */
+	if (frames[0].len - NM_MIN_FRAME > p->port.max_frame - NM_MIN_FRAME || frames[0].len > t->chunk) {
+		result = check(p, &frames[0], &need);
+		if (result != 0)
+			return t->gone != 0 ? t->gone : result;
+	}
+	result = some_room(p, &room);
+	if (result != 0)
+		return result;
+	result = fill(p, frames, n, &head, room);
+	if (result == -EAGAIN) { /* some room, too little for a frame of many slots */
+		result = sync_at(p, t->head);
+		if (result != 0)
+			return result;
+		room = room_now(t);
+		if (room == BAD_TAIL)
+			return -EIO;
+		result = fill(p, frames, n, &head, room);
+	}
+	if (result > 0)
+		sync_at(p, head); /* what it says is said by the next call: these frames are in the ring */
+	return result;
+}
+
+int
+nm_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frames, uint32_t n)
+{
+	struct nm_port *p = nm_self(port);
+	struct nm_tx *t = &p->tx;
+	uint32_t at, room, got = 0;
+	int result;
+
+	t->reserved = 0;
+	if (len < NM_MIN_FRAME)
+		return -EINVAL;
+	if (len > t->chunk - t->hdr_len)
+		return -EMSGSIZE;
+	if (n == 0)
+		return 0;
+	result = some_room(p, &room);
+	if (result != 0)
+		return result;
+	/* A slot without a buffer is passed by. */
+	for (at = t->head; room > 0 && buf_idx(&t->ring->slot[at]) >= p->nbufs; room--) {
+		blank(t, at, 1);
+		at = nm_next(at, t->slots);
+	}
+	if (at != t->head) {
+		result = sync_at(p, at);
+		if (result != 0)
+			return result;
+	}
+	if (n > room)
+		n = room;
+	if (n > NM_RESERVE_MAX)
+		n = NM_RESERVE_MAX;
+	for (; got < n; got++, at = nm_next(at, t->slots)) {
+		uint32_t index = buf_idx(&t->ring->slot[at]);
+
+		if (index >= p->nbufs)
+			break;
+		t->room[got] = (struct iovec){nm_buffer(p, index) + t->hdr_len, len};
+		frames[got] = (struct netbe_frame){.len = len, .nseg = 1, .seg = &t->room[got]};
+	}
+	t->reserved = got;
+	t->reserved_at = t->head;
+	t->reserved_len = len;
+	return got != 0 ? (int)got : -EAGAIN;
+}
+
+int
+nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n)
+{
+	struct nm_port *p = nm_self(port);
+	struct nm_tx *t = &p->tx;
+	uint32_t at = t->reserved_at;
+	uint64_t bytes = 0;
+
+	if (n > t->reserved)
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++) {
+		if (frames[i].len < NM_MIN_FRAME)
+			return -EINVAL;
+		if (frames[i].len > t->reserved_len ||
+		    (frames[i].len > port->max_frame && frames[i].hdr.gso_type == NETBE_GSO_NONE))
+			return -EMSGSIZE;
+	}
+	t->reserved = 0;
+	if (n == 0)
+		return 0;
+	for (uint32_t i = 0; i < n; i++, at = nm_next(at, t->slots)) {
+		struct netmap_slot *slot = &t->ring->slot[at];
+
+		if (t->hdr_len != 0)
+			put_header((uint8_t *)t->room[i].iov_base - t->hdr_len, &frames[i].hdr, t->hdr_len);
+		slot->len = (uint16_t)(t->hdr_len + frames[i].len);
+		slot->flags = 0;
+		bytes += frames[i].len;
+	}
+	sync_at(p, at);
+	nm_count(&p->stats.tx_frames, n);
+	nm_count(&p->stats.tx_bytes, bytes);
+	return (int)n;
+}
