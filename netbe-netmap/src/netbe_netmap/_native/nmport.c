@@ -49,6 +49,7 @@ nm_port_new(const struct nm_port_config *c, const struct nm_ops *ops, void *ctx)
 	p->buf_base = c->buf_base;
 	p->buf_size = c->buf_size;
 	p->nbufs = c->nbufs;
+	p->hdr_flag = c->hdr_flag;
 	p->tx.ring = c->tx;
 	p->tx.slots = c->tx_slots;
 	p->tx.chunk = c->buf_size < NM_CHUNK_MAX ? c->buf_size : NM_CHUNK_MAX;
@@ -75,7 +76,7 @@ nm_port_new(const struct nm_port_config *c, const struct nm_ops *ops, void *ctx)
 	    .max_frame = c->max_frame,
 	    .rx_wait = c->rx_wait,
 	    .tx_wait = c->tx_wait,
-	    .stats = &p->stats,
+	    .stats = c->stats != NULL ? c->stats : &p->stats,
 	    .ctx = p,
 	    .rx_burst = nm_rx_burst,
 	    .release = nm_release,

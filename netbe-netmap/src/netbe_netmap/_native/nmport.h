@@ -34,6 +34,12 @@ struct nm_port_config {
 	const uint8_t *buf_base;
 	uint32_t nbufs;
 	uint32_t hdr_len; /* 0, 10 or 12: the virtio-net header that the device has before each frame */
+	/*
+	 * A slot flag, or 0.  Given, only a frame whose first slot has it begins
+	 * with a header, and only one that asks for something is sent so.
+	 */
+	uint16_t hdr_flag;
+	struct netbe_port_stats *stats; /* where to count; NULL: in the port itself */
 	uint32_t max_frame;
 	uint32_t flags; /* of netbe_port */
 	uint64_t features[NETBE_FEATURE_WORDS];

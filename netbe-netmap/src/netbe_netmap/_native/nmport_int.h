@@ -55,11 +55,12 @@ struct nm_rx {
 
 struct nm_port {
 	struct netbe_port port; /* first */
-	struct netbe_port_stats stats;
+	struct netbe_port_stats stats; /* unless the config has a place for them */
 	const struct nm_ops *ops;
 	void *ctx;
 	const uint8_t *buf_base;
 	uint32_t buf_size, nbufs;
+	uint16_t hdr_flag;
 	alignas(NM_LINE) struct nm_tx tx;
 	alignas(NM_LINE) struct nm_rx rx;
 };
@@ -94,6 +95,13 @@ static inline uint8_t *
 nm_buffer(const struct nm_port *p, uint32_t index)
 {
 	return (uint8_t *)(uintptr_t)(p->buf_base + (size_t)index * p->buf_size);
+}
+
+/* Whether a header says no more than that there is a frame. */
+static inline bool
+nm_plain(const struct netbe_vnet_hdr *hdr)
+{
+	return hdr->flags == 0 && hdr->gso_type == NETBE_GSO_NONE;
 }
 
 /* Whether no later call can succeed. */

@@ -39,7 +39,7 @@ get_header(struct netbe_vnet_hdr *hdr, const uint8_t *from, uint32_t hdr_len)
 static void
 drop(struct nm_port *p, enum netbe_drop why)
 {
-	nm_count(&p->stats.rx_dropped[why], 1);
+	nm_count(&p->port.stats->rx_dropped[why], 1);
 }
 
 /* The ring's tail; what we have seen, when that is none. */
@@ -108,7 +108,7 @@ read_frame(struct nm_port *p, struct netbe_frame *f, uint32_t at, uint32_t avail
 	struct nm_rx *r = &p->rx;
 	struct iovec *seg = &r->seg[at];
 	uint64_t len = 0;
-	uint32_t n = 0;
+	uint32_t n = 0, hdr_len = r->hdr_len;
 	struct word w;
 
 	*why = NETBE_DROP_REASONS;
@@ -131,14 +131,16 @@ read_frame(struct nm_port *p, struct netbe_frame *f, uint32_t at, uint32_t avail
 			continue; /* to the frame's end */
 		from = nm_buffer(p, w.buf_idx);
 		part = w.len;
-		if (n == 1 && r->hdr_len != 0) {
-			if (part < r->hdr_len) { /* split over two: VALE drops it too */
+		if (n == 1 && p->hdr_flag != 0 && (w.flags & p->hdr_flag) == 0)
+			hdr_len = 0;
+		if (n == 1 && hdr_len != 0) {
+			if (part < hdr_len) { /* split over two: VALE drops it too */
 				*why = NETBE_DROP_BAD_HEADER;
 				continue;
 			}
-			get_header(&f->hdr, from, r->hdr_len);
-			from += r->hdr_len;
-			part -= r->hdr_len;
+			get_header(&f->hdr, from, hdr_len);
+			from += hdr_len;
+			part -= hdr_len;
 		}
 		if (part != 0)
 			seg[f->nseg++] = (struct iovec){from, part};
@@ -157,6 +159,7 @@ take_in(struct nm_port *p, uint32_t n)
 	struct nm_rx *r = &p->rx;
 	uint32_t tail = tail_now(p), at = r->seen, slots = r->slots;
 	uint32_t hdr_len = r->hdr_len, nbufs = p->nbufs;
+	uint16_t hdr_flag = p->hdr_flag;
 	uint32_t next = r->first + r->count, longest;
 
 	if (next >= slots)
@@ -170,17 +173,18 @@ take_in(struct nm_port *p, uint32_t n)
 	while (r->count < n && at != tail) {
 		struct netbe_frame *f = &r->frame[next];
 		struct word w = slot_word(&r->ring->slot[at]);
-		uint32_t len = (uint32_t)w.len - hdr_len;
+		uint32_t skip = hdr_flag == 0 || (w.flags & hdr_flag) != 0 ? hdr_len : 0;
+		uint32_t len = (uint32_t)w.len - skip;
 
 		if (LIKELY((w.flags & (NM_SLOT_MOREFRAG | NM_SLOT_INDIRECT)) == 0 && w.buf_idx < nbufs &&
 		           len - NM_MIN_FRAME <= longest - NM_MIN_FRAME)) {
 			uint8_t *from = nm_buffer(p, w.buf_idx);
 
-			if (hdr_len == 0)
+			if (skip == 0)
 				f->hdr = (struct netbe_vnet_hdr){0};
 			else
-				get_header(&f->hdr, from, hdr_len);
-			r->seg[at] = (struct iovec){from + hdr_len, len};
+				get_header(&f->hdr, from, skip);
+			r->seg[at] = (struct iovec){from + skip, len};
 			f->len = len;
 			f->nseg = 1;
 			f->reserved = 0;
@@ -267,8 +271,8 @@ nm_release(struct netbe_port *port, uint32_t n)
 		r->head = r->seen;
 		r->first = 0; /* few are in use, and those are in the cache */
 	}
-	nm_count(&p->stats.rx_frames, n);
-	nm_count(&p->stats.rx_bytes, bytes);
+	nm_count(&p->port.stats->rx_frames, n);
+	nm_count(&p->port.stats->rx_bytes, bytes);
 	return 0;
 }
 

@@ -79,6 +79,13 @@ sync_at(struct nm_port *p, uint32_t head)
 	return result;
 }
 
+/* Bytes of header that go before a frame. */
+static inline uint32_t
+hdr_len_of(const struct nm_port *p, const struct netbe_vnet_hdr *hdr)
+{
+	return p->hdr_flag != 0 && nm_plain(hdr) ? 0 : p->tx.hdr_len;
+}
+
 /* Whether the frame can ever be sent. */
 static int
 check(const struct nm_port *p, const struct netbe_frame *f, uint32_t *need)
@@ -89,7 +96,7 @@ check(const struct nm_port *p, const struct netbe_frame *f, uint32_t *need)
 		return -EINVAL;
 	if ((f->len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE) || f->len > NM_LONGEST)
 		return -EMSGSIZE;
-	*need = (t->hdr_len + f->len + t->chunk - 1) / t->chunk;
+	*need = (hdr_len_of(p, &f->hdr) + f->len + t->chunk - 1) / t->chunk;
 	return *need <= t->slots - 1 ? 0 : -EMSGSIZE;
 }
 
@@ -112,6 +119,8 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 {
 	struct nm_tx *t = &p->tx;
 	uint32_t begin = at, seg = 0, off = 0;
+	uint32_t hdr_len = hdr_len_of(p, &f->hdr);
+	uint16_t flag = hdr_len != 0 ? p->hdr_flag : 0;
 
 	for (uint32_t k = 0; k < need; k++, at = nm_next(at, t->slots)) {
 		struct netmap_slot *slot = &t->ring->slot[at];
@@ -120,13 +129,13 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 
 		if (index >= p->nbufs) {
 			blank(t, begin, k + 1);
-			nm_count(&p->stats.tx_dropped[NETBE_DROP_ERROR], 1);
+			nm_count(&p->port.stats->tx_dropped[NETBE_DROP_ERROR], 1);
 			return k + 1;
 		}
 		to = nm_buffer(p, index);
-		if (k == 0 && t->hdr_len != 0) {
-			put_header(to, &f->hdr, t->hdr_len);
-			fill = t->hdr_len;
+		if (k == 0 && hdr_len != 0) {
+			put_header(to, &f->hdr, hdr_len);
+			fill = hdr_len;
 		}
 		while (fill < t->chunk && seg < f->nseg) {
 			const struct iovec *s = &f->seg[seg];
@@ -140,10 +149,11 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 				seg++, off = 0;
 		}
 		slot->len = (uint16_t)fill;
-		slot->flags = k + 1 < need ? NM_SLOT_MOREFRAG : 0;
+		slot->flags = flag | (k + 1 < need ? NM_SLOT_MOREFRAG : 0);
+		flag = 0;
 	}
-	nm_count(&p->stats.tx_frames, 1);
-	nm_count(&p->stats.tx_bytes, f->len);
+	nm_count(&p->port.stats->tx_frames, 1);
+	nm_count(&p->port.stats->tx_bytes, f->len);
 	return need;
 }
 
@@ -158,6 +168,7 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 	struct netmap_slot *slots = t->ring->slot;
 	uint32_t at = *head, sent, plain = 0;
 	uint32_t hdr_len = t->hdr_len, nbufs = p->nbufs;
+	uint16_t hdr_flag = p->hdr_flag;
 	/* One comparison for both ends; what it refuses is looked at with more care. */
 	uint32_t simple = p->port.max_frame < t->chunk - hdr_len ? p->port.max_frame : t->chunk - hdr_len;
 	uint64_t bytes = 0;
@@ -170,14 +181,15 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 		if (LIKELY(len - NM_MIN_FRAME <= simple - NM_MIN_FRAME && f->nseg == 1 && room != 0 &&
 		           (index = buf_idx(&slots[at])) < nbufs)) {
 			uint8_t *to = nm_buffer(p, index);
+			bool bare = hdr_len == 0 || (hdr_flag != 0 && nm_plain(&f->hdr));
 
-			if (hdr_len != 0) {
+			if (!bare) {
 				put_header(to, &f->hdr, hdr_len);
 				to += hdr_len;
 			}
 			copy(to, f->seg[0].iov_base, len);
-			slots[at].len = (uint16_t)(hdr_len + len);
-			slots[at].flags = 0;
+			slots[at].len = (uint16_t)(bare ? len : hdr_len + len);
+			slots[at].flags = bare ? 0 : hdr_flag;
 			at = nm_next(at, t->slots);
 			room--;
 			bytes += len;
@@ -194,8 +206,8 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 		room -= need;
 	}
 	*head = at;
-	nm_count(&p->stats.tx_frames, plain);
-	nm_count(&p->stats.tx_bytes, bytes);
+	nm_count(&p->port.stats->tx_frames, plain);
+	nm_count(&p->port.stats->tx_bytes, bytes);
 	return sent != 0 ? (int)sent : result;
 }
 
@@ -327,11 +339,11 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 		if (t->hdr_len != 0)
 			put_header((uint8_t *)t->room[i].iov_base - t->hdr_len, &frames[i].hdr, t->hdr_len);
 		slot->len = (uint16_t)(t->hdr_len + frames[i].len);
-		slot->flags = 0;
+		slot->flags = p->hdr_flag;
 		bytes += frames[i].len;
 	}
 	sync_at(p, at);
-	nm_count(&p->stats.tx_frames, n);
-	nm_count(&p->stats.tx_bytes, bytes);
+	nm_count(&p->port.stats->tx_frames, n);
+	nm_count(&p->port.stats->tx_bytes, bytes);
 	return (int)n;
 }
