@@ -13,7 +13,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.resolve()
-DISTRIBUTIONS = ("netbe-core", "netbe-tap", "netbe-cli")
+DISTRIBUTIONS = ("netbe-core", "netbe-tap", "netbe-netmap", "netbe-cli")
+NATIVE = ("netbe-core", "netbe-netmap")
 PYTHONS = ("3.11", "3.12", "3.13")
 TESTING = ("pytest>=8.4", "hypothesis>=6", "scapy>=2.6", "coverage>=7")
 LINTING = ("ruff>=0.8", "mypy>=1.13", *TESTING, "nox>=2024.10")
@@ -109,7 +110,10 @@ def types(session: nox.Session) -> None:
 @nox.session
 def sanitize(session: nox.Session) -> None:
     """The C tests and fuzzers under AddressSanitizer and UBSan. Takes ``--fuzz SECONDS``."""
-    session.run("python", str(ROOT / "netbe-core" / "tests" / "native" / "run.py"), *session.posargs)
+    folders = [str(ROOT / name / "tests" / "native") for name in NATIVE]
+    session.run(
+        "python", str(ROOT / "netbe-core" / "tests" / "native" / "run.py"), *folders, *session.posargs
+    )
 
 
 @nox.session

@@ -10,13 +10,19 @@ from pathlib import Path
 SHIPS = {
     "netbe-core": ["netbe/include/netbe.h", "netbe/py.typed", "netbe/_native.pyi"],
     "netbe-tap": ["netbe_tap/py.typed"],
+    "netbe-netmap": ["netbe_netmap/py.typed", "netbe_netmap/_native.pyi"],
     "netbe-cli": [
         "netbe_cli/py.typed",
         "netbe_cli-{version}.data/data/share/man/man1/netbe.1",
         "netbe_cli-{version}.data/data/share/man/man1/netbe-bridge.1",
     ],
 }
-IMPORTS = {"netbe-core": "netbe", "netbe-tap": "netbe_tap", "netbe-cli": "netbe_cli"}
+IMPORTS = {
+    "netbe-core": "netbe",
+    "netbe-tap": "netbe_tap",
+    "netbe-netmap": "netbe_netmap",
+    "netbe-cli": "netbe_cli",
+}
 
 
 def main(name: str, wheel: str) -> None:

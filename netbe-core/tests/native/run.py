@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Builds and runs the C tests and fuzzers of netbe-core under sanitizers.
+"""Builds and runs the C tests and fuzzers of netbe-core under sanitizers, or those of other folders.
 
-Drop a file here and it is found:
+Drop a file here, or in the ``tests/native`` of another distribution, and it is found:
 
 test_*.c   a program with a main(); it passes when it exits with 0. AddressSanitizer and UBSan watch it;
            ThreadSanitizer in a second run, when the file says "run.py: tsan".
 fuzz_*.c   a libFuzzer target. It runs for --seconds from corpus/<its name>/, which stays as it is.
 
-Each links with those of netbe-core's C files that it needs, and sees their headers.
+Each links with those of netbe-core's and its own distribution's C files that it needs, and sees their headers.
 Needs clang with its sanitizer runtimes (Debian: clang, libclang-rt-dev).
 """
 
@@ -24,11 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PACKAGE = HERE.parents[1] / "src" / "netbe"
-NATIVE = PACKAGE / "_native"
+CORE = HERE.parents[1] / "src" / "netbe"
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-INCLUDES = [f"-I{PACKAGE / 'include'}", f"-I{NATIVE}", f"-I{HERE}"]
 # Flavour: what the library is compiled with, and what a program is linked with.
 FLAVOURS = {
     "test": ("-fsanitize=address,undefined", "-fsanitize=address,undefined"),
@@ -59,18 +57,23 @@ class Job:
 class Runner:
     """Builds into one directory, and runs from there."""
 
-    def __init__(self, build: Path, cc: str, seconds: int) -> None:
-        """Build in a directory with a compiler, and give each fuzzer some seconds."""
+    def __init__(self, folder: Path, build: Path, cc: str, seconds: int) -> None:
+        """Build what is in `folder` in a directory with a compiler, and give each fuzzer some seconds."""
+        self._corpus = folder / "corpus"
         self._build, self._cc, self._seconds = build, cc, seconds
+        self._natives = sorted({CORE / "_native", *(folder.parents[1] / "src").glob("*/_native")})
+        seen = [folder, HERE, CORE / "include", *self._natives]
+        self._includes = [f"-I{path}" for path in seen]
         self._prefix = _no_randomize()
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def library(self, flavour: str) -> None:
-        """Compile netbe-core's C, as an archive: a program is linked with what it uses, and no more."""
+        """Compile the C files as an archive: a program is linked with what it uses, and no more."""
         out = self._build / flavour
         out.mkdir(parents=True)
-        sources = sorted(path for path in NATIVE.glob("*.c") if path.name != "native.c")
-        objects = [out / f"{path.stem}.o" for path in sources]
+        found = (path for native in self._natives for path in native.glob("*.c"))
+        sources = sorted(path for path in found if path.name != "native.c")
+        objects = [out / f"{path.parents[1].name}-{path.stem}.o" for path in sources]
         list(self._pool.map(lambda pair: self._compile(flavour, *pair), zip(sources, objects, strict=True)))
         _check(["ar", "rcs", str(out / "libnetbe.a"), *map(str, objects)])
 
@@ -90,7 +93,7 @@ class Runner:
         if job.flavour == "fuzz":
             found = self._build / f"found-{job.source.stem}"
             found.mkdir()
-            corpus = HERE / "corpus" / job.source.stem
+            corpus = self._corpus / job.source.stem
             known = [str(corpus)] if corpus.is_dir() else []
             command += ["-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={self._build}/"]
             # Without time, what is known is run once and nothing is sought.
@@ -121,7 +124,7 @@ class Runner:
 
     def merge(self, job: Job, program: Path) -> None:
         """Put what was found into the corpus, as few inputs as have its coverage."""
-        corpus, fresh = HERE / "corpus" / job.source.stem, self._build / f"merged-{job.source.stem}"
+        corpus, fresh = self._corpus / job.source.stem, self._build / f"merged-{job.source.stem}"
         fresh.mkdir()
         found = self._build / f"found-{job.source.stem}"
         known = [str(corpus)] if corpus.is_dir() else []
@@ -131,7 +134,7 @@ class Runner:
         _say(f"     corpus/{job.source.stem}: {sum(1 for _ in corpus.iterdir())} inputs")
 
     def _compile(self, flavour: str, source: Path, target: Path) -> None:
-        flags = [*CFLAGS, *WARNINGS, *INCLUDES, FLAVOURS[flavour][0], "-fno-sanitize-recover=all"]
+        flags = [*CFLAGS, *WARNINGS, *self._includes, FLAVOURS[flavour][0], "-fno-sanitize-recover=all"]
         _check([self._cc, *flags, "-c", str(source), "-o", str(target)])
 
 
@@ -157,20 +160,44 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _jobs(only: str) -> list[Job]:
+def _jobs(folder: Path, only: str) -> list[Job]:
     jobs = []
-    for source in sorted(HERE.glob("test_*.c")):
+    for source in sorted(folder.glob("test_*.c")):
         jobs.append(Job(source, "test"))
         if "run.py: tsan" in source.read_text():
             jobs.append(Job(source, "tsan"))
-    jobs += [Job(source, "fuzz") for source in sorted(HERE.glob("fuzz_*.c"))]
+    jobs += [Job(source, "fuzz") for source in sorted(folder.glob("fuzz_*.c"))]
     return [job for job in jobs if fnmatch.fnmatchcase(job.name, only) or job.source.stem == only]
+
+
+def _run(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Run what is in one folder; the names of what failed."""
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="netbe-native-") as temporary:
+        build = (options.build or Path(temporary)).resolve()
+        jobs = _jobs(folder, options.only)
+        runner = Runner(folder, build, options.cc, options.seconds)
+        for flavour in sorted({job.flavour for job in jobs}):
+            shutil.rmtree(build / flavour, ignore_errors=True)
+            runner.library(flavour)
+        for job in jobs:
+            for stale in (f"found-{job.source.stem}", f"merged-{job.source.stem}"):
+                shutil.rmtree(build / stale, ignore_errors=True)
+            program = runner.program(job)
+            if not runner.run(job, program):
+                failed.append(job.name)
+            elif options.update_corpus and job.flavour == "fuzz":
+                runner.merge(job, program)
+    return failed
 
 
 def main() -> int:
     """Run all of it, or what was asked for; 1 when anything failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", nargs="*", type=Path, help="a tests/native folder (default: the one this program is in)"
     )
     parser.add_argument(
         "--seconds", "--fuzz", type=int, default=10, help="for each fuzzer; 0: only its corpus (default: 10)"
@@ -182,29 +209,15 @@ def main() -> int:
     options = parser.parse_args()
     if shutil.which(options.cc) is None:
         sys.exit(f"{options.cc} is not installed; Debian has it in: clang libclang-rt-dev")
-    jobs = _jobs(options.only)
-    if not jobs:
+    folders = [folder.resolve() for folder in options.folder] or [HERE]
+    if not any(_jobs(folder, options.only) for folder in folders):
         sys.exit(f"nothing here is called {options.only}")
-    with tempfile.TemporaryDirectory(prefix="netbe-native-") as temporary:
-        build = (options.build or Path(temporary)).resolve()
-        runner = Runner(build, options.cc, options.seconds)
-        for flavour in sorted({job.flavour for job in jobs}):
-            shutil.rmtree(build / flavour, ignore_errors=True)
-            runner.library(flavour)
-        failed = []
-        for job in jobs:
-            for stale in (f"found-{job.source.stem}", f"merged-{job.source.stem}"):
-                shutil.rmtree(build / stale, ignore_errors=True)
-            program = runner.program(job)
-            if not runner.run(job, program):
-                failed.append(job.name)
-            elif options.update_corpus and job.flavour == "fuzz":
-                runner.merge(job, program)
-        if failed:
-            _say(
-                f"failed: {' '.join(failed)}"
-                + ("" if options.build else "; --build DIR keeps what a fuzzer found")
-            )
+    failed = [name for folder in folders for name in _run(folder, options)]
+    if failed:
+        _say(
+            f"failed: {' '.join(failed)}"
+            + ("" if options.build else "; --build DIR keeps what a fuzzer found")
+        )
     return 1 if failed else 0
 
 

@@ -68,6 +68,8 @@ sync_rx(struct nm_port *p)
 	struct nm_rx *r = &p->rx;
 	int result;
 
+	if (r->gone != 0)
+		return; /* what came before is still to be had */
 	__atomic_store_n(&r->ring->cur, r->head, __ATOMIC_RELAXED);
 	__atomic_store_n(&r->ring->head, r->head, __ATOMIC_RELEASE);
 	result = p->ops->rxsync(p->ctx);
@@ -227,7 +229,7 @@ nm_rx_burst(struct netbe_port *port, struct netbe_frame *frames, uint32_t n)
 	struct nm_rx *r = &p->rx;
 	uint32_t straight;
 
-	if (r->count < n && r->gone == 0) {
+	if (r->count < n) {
 		bool full = nm_distance(r->given, r->head, r->slots) > r->slots / GIVE_BACK;
 
 		if (full)
@@ -284,18 +286,14 @@ nm_pending(struct netbe_port *port)
 
 	if (r->count != 0)
 		return 1;
-	if (r->gone != 0)
-		return 0;
 	if (__atomic_load_n(&r->ring->tail, __ATOMIC_RELAXED) != r->scanned && !r->bad_tail)
 		return 1;
-	return p->ops->pending != NULL && p->ops->pending(p->ctx) > 0;
+	return r->gone == 0 && p->ops->pending != NULL && p->ops->pending(p->ctx) > 0;
 }
 
 void
 nm_rx_take_all(struct nm_port *p)
 {
-	if (p->rx.gone == 0) {
-		sync_rx(p);
-		take_in(p, UINT32_MAX);
-	}
+	sync_rx(p);
+	take_in(p, UINT32_MAX);
 }
