@@ -85,6 +85,11 @@ class Port:
             free()
 
 
+def services() -> int:
+    """The address of core's table of functions (``struct netbe_services`` of netbe.h), for a backend's own C."""
+    return int(lib.nb_services_address())
+
+
 def stats_of(raw: "CData") -> Stats:
     """A ``struct netbe_port_stats`` as `Stats`."""
     return Stats(

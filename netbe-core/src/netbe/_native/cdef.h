@@ -31,6 +31,7 @@ int nb_hdr_load(struct netbe_vnet_hdr *hdr, const void *src, uint32_t hdr_len);
 int nb_hdr_store(void *dst, const struct netbe_vnet_hdr *hdr, uint32_t hdr_len);
 int nb_hdr_check(const struct netbe_frame *frame);
 uint64_t nb_hdr_needs(const struct netbe_vnet_hdr *hdr, const struct netbe_frame *frame);
+uintptr_t nb_services_address(void);
 int64_t nb_segment(const struct netbe_frame *frame, uint64_t features, uint32_t burst, void *out, size_t cap,
                    uint32_t *len, uint32_t n);
 

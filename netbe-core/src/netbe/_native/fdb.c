@@ -6,16 +6,20 @@
  * twice the slots that are asked for, the chance that both buckets are full
  * before the table is can be neglected.
  *
- * A slot is two words, key and value.  Readers take no lock: they read the
- * key, the value, and the key again; the value also carries bits of the hash,
- * so that a value of another address is not taken for one's own even when a
- * slot is reused twice in between.  A refresh or a move is one compare and
- * exchange of the value; only insertion and removal take the lock.
+ * A slot is two words, key and value.  Nobody takes a lock, so the table may
+ * lie in memory that processes share, and one that is killed holds up nobody.
+ * Readers read the key, the value, and the key again; the value also carries
+ * bits of the hash, so that a value of another address is not taken for one's
+ * own even when a slot is reused twice in between.  A refresh or a move is one
+ * compare and exchange of the value.  Who inserts claims a free slot first,
+ * with the time, so that a claim whose owner died can be claimed again.
+ *
+ * Nothing in the table is used as an index, but for the port: whoever can
+ * scribble over it can lose frames, and no more.
  */
 #include "fdb.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,11 @@
 #define SLOTS 8u
 #define CACHE_LINE 64u
 #define SWEEP_MS 1000u /* a full table is searched for aged entries at most this often */
+#define CLAIM_MS 1000u /* a claim this old is a dead one's */
+
+#define KEY_USED (1ull << 60)
+#define KEY_CLAIMED (2ull << 60) /* with milliseconds below */
+#define KEY_MS(key) ((key) & (KEY_USED - 1))
 
 /* Value: 40 bits of milliseconds (34 years), 12 of hash, 12 of port. */
 #define VALUE_PORT(v) ((uint32_t)((v) & 0xfff))
@@ -33,20 +42,26 @@
 #define PORT_MAX 4096u
 
 struct bucket {
-	uint64_t key[SLOTS]; /* 0: free.  1 << 60 | vid << 48 | address */
+	uint64_t key[SLOTS]; /* 0: free.  KEY_USED | vid << 48 | address */
 	uint64_t value[SLOTS];
 } __attribute__((aligned(CACHE_LINE)));
 
+/* In front of the buckets. */
+struct shared {
+	uint64_t seed;  /* 0: not chosen yet */
+	uint32_t count; /* claims and aged ones included */
+	uint64_t swept_ms;
+} __attribute__((aligned(CACHE_LINE)));
+
 struct nb_fdb {
+	struct shared *shared;
 	struct bucket *bucket;
+	void *own; /* what shared lies in; NULL: somebody else's */
 	uint32_t mask;
 	uint32_t size;
 	uint64_t seed;
 	uint64_t ageing_ms; /* 0: never */
 	uint64_t refresh_ms;
-	pthread_mutex_t lock; /* insertion and removal */
-	uint32_t count;       /* under the lock; aged ones not yet removed included */
-	uint64_t swept_ms;
 };
 
 static uint64_t
@@ -58,7 +73,7 @@ make_key(const uint8_t mac[6], uint16_t vid)
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 	address >>= 16;
 #endif
-	return 1ull << 60 | (uint64_t)(vid & 0xfff) << 48 | address;
+	return KEY_USED | (uint64_t)(vid & 0xfff) << 48 | address;
 }
 
 /* Seeded, because who sends frames chooses the addresses: no set of them may be known to collide. */
@@ -134,43 +149,94 @@ find(const struct nb_fdb *fdb, uint64_t key, uint64_t h, uint64_t *value)
 	return place != NULL ? place : find_in(second_choice(fdb, h), key, h, value);
 }
 
-struct nb_fdb *
-nb_fdb_new(uint32_t size, uint64_t ageing_ns)
+/* 0: no such table. */
+static uint32_t
+buckets_for(uint32_t size)
 {
-	struct nb_fdb *fdb;
 	uint32_t buckets = 2;
 
-	if (size == 0 || size > 1u << 26) {
-		errno = EINVAL;
-		return NULL;
-	}
+	if (size == 0 || size > 1u << 26)
+		return 0;
 	while (buckets < (size + SLOTS / 2 - 1) / (SLOTS / 2))
 		buckets *= 2;
-	fdb = calloc(1, sizeof(*fdb));
-	if (fdb == NULL)
-		return NULL;
-	fdb->bucket = aligned_alloc(CACHE_LINE, buckets * sizeof(struct bucket));
-	if (fdb->bucket == NULL) {
-		free(fdb);
-		errno = ENOMEM;
-		return NULL;
-	}
-	memset(fdb->bucket, 0, buckets * sizeof(struct bucket));
-	fdb->mask = buckets - 1;
-	fdb->size = size;
-	if (getrandom(&fdb->seed, sizeof(fdb->seed), GRND_NONBLOCK) != sizeof(fdb->seed)) {
+	return buckets;
+}
+
+size_t
+nb_fdb_bytes(uint32_t size)
+{
+	uint32_t buckets = buckets_for(size);
+
+	return buckets == 0 ? 0 : sizeof(struct shared) + buckets * sizeof(struct bucket);
+}
+
+static uint64_t
+random_seed(const void *salt)
+{
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
 		struct timespec ts;
 
 		clock_gettime(CLOCK_REALTIME, &ts);
-		fdb->seed = (uint64_t)ts.tv_nsec * 0x2545f4914f6cdd1dull ^ (uint64_t)(uintptr_t)fdb;
+		seed = (uint64_t)ts.tv_nsec * 0x2545f4914f6cdd1dull ^ (uint64_t)(uintptr_t)salt;
 	}
+	return seed != 0 ? seed : 1;
+}
+
+struct nb_fdb *
+nb_fdb_at(void *memory, uint32_t size, uint64_t ageing_ns)
+{
+	struct nb_fdb *fdb;
+	uint32_t buckets = buckets_for(size);
+	uint64_t none = 0;
+
+	if (buckets == 0) {
+		errno = EINVAL;
+		return NULL;
+	}
+	fdb = calloc(1, sizeof(*fdb));
+	if (fdb == NULL)
+		return NULL;
+	fdb->shared = memory;
+	fdb->bucket = (struct bucket *)(fdb->shared + 1);
+	fdb->mask = buckets - 1;
+	fdb->size = size;
+	/* Whoever comes first chooses for all. */
+	__atomic_compare_exchange_n(&fdb->shared->seed, &none, random_seed(fdb), false, __ATOMIC_RELAXED,
+	                            __ATOMIC_RELAXED);
+	fdb->seed = __atomic_load_n(&fdb->shared->seed, __ATOMIC_RELAXED);
 	if (ageing_ns != 0) {
 		fdb->ageing_ms = ageing_ns / 1000000 != 0 ? ageing_ns / 1000000 : 1;
 		fdb->refresh_ms = fdb->ageing_ms / 8 < 1000 ? fdb->ageing_ms / 8 : 1000;
 	} else {
 		fdb->refresh_ms = 1000;
 	}
-	pthread_mutex_init(&fdb->lock, NULL);
+	return fdb;
+}
+
+struct nb_fdb *
+nb_fdb_new(uint32_t size, uint64_t ageing_ns)
+{
+	size_t bytes = nb_fdb_bytes(size);
+	struct nb_fdb *fdb = NULL;
+	void *memory;
+
+	if (bytes == 0) {
+		errno = EINVAL;
+		return NULL;
+	}
+	memory = aligned_alloc(CACHE_LINE, bytes);
+	if (memory != NULL) {
+		memset(memory, 0, bytes);
+		fdb = nb_fdb_at(memory, size, ageing_ns);
+	}
+	if (fdb == NULL) {
+		free(memory);
+		errno = ENOMEM;
+		return NULL;
+	}
+	fdb->own = memory;
 	return fdb;
 }
 
@@ -179,32 +245,28 @@ nb_fdb_free(struct nb_fdb *fdb)
 {
 	if (fdb == NULL)
 		return;
-	pthread_mutex_destroy(&fdb->lock);
-	free(fdb->bucket);
+	free(fdb->own);
 	free(fdb);
 }
 
-/* Under the lock.  Who reads this value sees the key gone or new: the key was cleared before. */
+/* Frees a slot, if it still holds that key. */
 static void
-fill(struct bucket *b, uint32_t slot, uint64_t key, uint64_t value)
+clear(struct nb_fdb *fdb, struct bucket *b, uint32_t slot, uint64_t key)
 {
-	__atomic_store_n(&b->value[slot], value, __ATOMIC_RELEASE);
-	__atomic_store_n(&b->key[slot], key, __ATOMIC_RELEASE);
-}
-
-static void
-clear(struct nb_fdb *fdb, struct bucket *b, uint32_t slot)
-{
-	__atomic_store_n(&b->key[slot], 0, __ATOMIC_RELEASE);
-	fdb->count--;
+	if (__atomic_compare_exchange_n(&b->key[slot], &key, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		__atomic_fetch_sub(&fdb->shared->count, 1, __ATOMIC_RELAXED);
 }
 
 static void
 clear_aged_in(struct nb_fdb *fdb, struct bucket *b, uint64_t now_ms)
 {
-	for (uint32_t i = 0; i < SLOTS; i++)
-		if (b->key[i] != 0 && aged(fdb, __atomic_load_n(&b->value[i], __ATOMIC_RELAXED), now_ms))
-			clear(fdb, b, i);
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		uint64_t key = __atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE);
+
+		if (key & KEY_USED ? aged(fdb, __atomic_load_n(&b->value[i], __ATOMIC_RELAXED), now_ms)
+		                   : key != 0 && now_ms - KEY_MS(key) >= CLAIM_MS)
+			clear(fdb, b, i, key);
+	}
 }
 
 static uint32_t
@@ -213,8 +275,42 @@ used_slots(const struct bucket *b)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < SLOTS; i++)
-		n += b->key[i] != 0;
+		n += __atomic_load_n(&b->key[i], __ATOMIC_RELAXED) != 0;
 	return n;
+}
+
+/* Takes a place in the count; false: the table is full. */
+static bool
+admit(struct nb_fdb *fdb)
+{
+	if (__atomic_fetch_add(&fdb->shared->count, 1, __ATOMIC_RELAXED) < fdb->size)
+		return true;
+	__atomic_fetch_sub(&fdb->shared->count, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+static void
+sweep(struct nb_fdb *fdb, uint64_t now_ms)
+{
+	uint64_t swept = __atomic_load_n(&fdb->shared->swept_ms, __ATOMIC_RELAXED);
+
+	if (now_ms - swept < SWEEP_MS || !__atomic_compare_exchange_n(&fdb->shared->swept_ms, &swept, now_ms, false,
+	                                                              __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	for (uint32_t i = 0; i <= fdb->mask; i++)
+		clear_aged_in(fdb, &fdb->bucket[i], now_ms);
+}
+
+/* Another thread may have inserted the same address meanwhile: of two in one bucket the first is kept. */
+static void
+clear_double(struct nb_fdb *fdb, struct bucket *b, uint32_t slot, uint64_t key)
+{
+	for (uint32_t i = 0; i < slot; i++) {
+		if (__atomic_load_n(&b->key[i], __ATOMIC_SEQ_CST) == key) {
+			clear(fdb, b, slot, key);
+			return;
+		}
+	}
 }
 
 static int
@@ -222,35 +318,36 @@ insert(struct nb_fdb *fdb, uint64_t key, uint64_t h, uint32_t port, uint64_t now
 {
 	struct bucket *b = first_choice(fdb, h);
 	struct bucket *other = second_choice(fdb, h);
-	uint64_t value;
-	uint64_t *place;
+	bool room = admit(fdb);
 
-	/* Another thread may have been first. */
-	place = find(fdb, key, h, &value);
-	if (place != NULL) {
-		__atomic_store_n(place, make_value(h, port, now_ms), __ATOMIC_RELEASE);
-		return 0;
-	}
-	if (fdb->count >= fdb->size || used_slots(b) == SLOTS) {
+	if (!room || used_slots(b) == SLOTS) {
 		clear_aged_in(fdb, b, now_ms);
 		clear_aged_in(fdb, other, now_ms);
 	}
-	if (fdb->count >= fdb->size && now_ms - fdb->swept_ms >= SWEEP_MS) {
-		fdb->swept_ms = now_ms;
-		for (uint32_t i = 0; i <= fdb->mask; i++)
-			clear_aged_in(fdb, &fdb->bucket[i], now_ms);
+	if (!room) {
+		room = admit(fdb);
+		if (!room) {
+			sweep(fdb, now_ms);
+			room = admit(fdb);
+		}
+		if (!room)
+			return -ENOSPC;
 	}
-	if (fdb->count >= fdb->size)
-		return -ENOSPC;
 	if (used_slots(other) < used_slots(b))
 		b = other;
 	for (uint32_t i = 0; i < SLOTS; i++) {
-		if (b->key[i] == 0) {
-			fill(b, i, key, make_value(h, port, now_ms));
-			fdb->count++;
-			return 0;
-		}
+		uint64_t free_key = 0;
+
+		if (!__atomic_compare_exchange_n(&b->key[i], &free_key, KEY_CLAIMED | (now_ms & (KEY_USED - 1)), false,
+		                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		/* Who reads this value sees the key claimed or new. */
+		__atomic_store_n(&b->value[i], make_value(h, port, now_ms), __ATOMIC_RELEASE);
+		__atomic_store_n(&b->key[i], key, __ATOMIC_SEQ_CST);
+		clear_double(fdb, b, i, key);
+		return 0;
 	}
+	__atomic_fetch_sub(&fdb->shared->count, 1, __ATOMIC_RELAXED);
 	return -ENOSPC;
 }
 
@@ -262,7 +359,6 @@ nb_fdb_learn(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint32_t po
 	uint64_t h = hash(fdb, key);
 	uint64_t value;
 	uint64_t *place;
-	int rc;
 
 	if (port >= PORT_MAX)
 		return -EINVAL;
@@ -275,10 +371,7 @@ nb_fdb_learn(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint32_t po
 		                            __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 		return 0;
 	}
-	pthread_mutex_lock(&fdb->lock);
-	rc = insert(fdb, key, h, port, now_ms);
-	pthread_mutex_unlock(&fdb->lock);
-	return rc;
+	return insert(fdb, key, h, port, now_ms);
 }
 
 int32_t
@@ -295,16 +388,16 @@ nb_fdb_lookup(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint64_t n
 void
 nb_fdb_flush_port(struct nb_fdb *fdb, uint32_t port)
 {
-	pthread_mutex_lock(&fdb->lock);
 	for (uint32_t i = 0; i <= fdb->mask; i++) {
 		struct bucket *b = &fdb->bucket[i];
 
-		for (uint32_t j = 0; j < SLOTS; j++)
-			if (b->key[j] != 0 &&
-			    VALUE_PORT(__atomic_load_n(&b->value[j], __ATOMIC_RELAXED)) == port)
-				clear(fdb, b, j);
+		for (uint32_t j = 0; j < SLOTS; j++) {
+			uint64_t key = __atomic_load_n(&b->key[j], __ATOMIC_ACQUIRE);
+
+			if ((key & KEY_USED) && VALUE_PORT(__atomic_load_n(&b->value[j], __ATOMIC_RELAXED)) == port)
+				clear(fdb, b, j, key);
+		}
 	}
-	pthread_mutex_unlock(&fdb->lock);
 }
 
 uint32_t
@@ -320,7 +413,7 @@ nb_fdb_dump(struct nb_fdb *fdb, uint64_t *cursor, struct nb_fdb_entry *out, uint
 		uint64_t value = __atomic_load_n(&b->value[slot], __ATOMIC_ACQUIRE);
 		struct nb_fdb_entry *e = &out[got];
 
-		if (key == 0 || __atomic_load_n(&b->key[slot], __ATOMIC_RELAXED) != key ||
+		if ((key & KEY_USED) == 0 || __atomic_load_n(&b->key[slot], __ATOMIC_RELAXED) != key ||
 		    VALUE_TAG(value) != (hash(fdb, key) >> 20 & 0xfff) || aged(fdb, value, now_ns / 1000000))
 			continue;
 		e->vid = (uint16_t)(key >> 48 & 0xfff);

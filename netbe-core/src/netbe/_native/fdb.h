@@ -3,6 +3,7 @@
 #ifndef NETBE_FDB_H
 #define NETBE_FDB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct nb_fdb;
@@ -16,6 +17,9 @@ struct nb_fdb_entry {
 
 /* size: how many addresses it must hold.  May be used by several threads: readers never wait. */
 struct nb_fdb *nb_fdb_new(uint32_t size, uint64_t ageing_ns);
+/* The same in memory of nb_fdb_bytes(size), 64-aligned, zeroed before its first use, perhaps shared by processes. */
+size_t nb_fdb_bytes(uint32_t size);
+struct nb_fdb *nb_fdb_at(void *memory, uint32_t size, uint64_t ageing_ns);
 void nb_fdb_free(struct nb_fdb *fdb);
 /* 0, or -ENOSPC when the table is full (the frame is still forwarded; counted). */
 int nb_fdb_learn(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint32_t port, uint64_t now_ns);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fdb.h"
+
 const struct netbe_services nb_services = {
 	.abi = NETBE_ABI,
 	.size = sizeof(struct netbe_services),
@@ -17,7 +19,19 @@ const struct netbe_services nb_services = {
 	.gso_free = nb_gso_free,
 	.gso_begin = nb_gso_begin,
 	.gso_next = nb_gso_next,
+	.fdb_bytes = nb_fdb_bytes,
+	.fdb_at = nb_fdb_at,
+	.fdb_free = nb_fdb_free,
+	.fdb_learn = nb_fdb_learn,
+	.fdb_lookup = nb_fdb_lookup,
+	.fdb_flush_port = nb_fdb_flush_port,
 };
+
+uintptr_t
+nb_services_address(void)
+{
+	return (uintptr_t)&nb_services;
+}
 
 uint32_t
 nb_seg_copy_out(void *dst, const struct iovec *seg, uint32_t nseg, uint32_t off, uint32_t len)

@@ -26,6 +26,7 @@ int nb_gso_begin(struct netbe_gso *gso, const struct netbe_frame *frame, uint64_
 int nb_gso_next(struct netbe_gso *gso, struct netbe_frame *frames, uint32_t n);
 
 extern const struct netbe_services nb_services;
+uintptr_t nb_services_address(void); /* for who passes it on through Python */
 
 /* Copies len bytes that begin at byte off of the segments; returns how many there were. */
 uint32_t nb_seg_copy_out(void *dst, const struct iovec *seg, uint32_t nseg, uint32_t off, uint32_t len);

@@ -3,3 +3,4 @@
 #include "netbe.h"
 
 #include "nmport.h"
+#include "vale.h"

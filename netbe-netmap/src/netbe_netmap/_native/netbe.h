@@ -215,6 +215,7 @@ struct netbe_port {
  * called from any thread.
  */
 struct netbe_gso; /* state of a segmentation in progress; opaque */
+struct nb_fdb;    /* a forwarding table; opaque */
 
 struct netbe_services {
 	uint32_t abi;
@@ -261,6 +262,21 @@ struct netbe_services {
 	void (*gso_free)(struct netbe_gso *gso);
 	int (*gso_begin)(struct netbe_gso *gso, const struct netbe_frame *frame, uint64_t features);
 	int (*gso_next)(struct netbe_gso *gso, struct netbe_frame *frames, uint32_t n);
+
+	/*
+	 * A switch's forwarding table for `size` addresses, in memory of the
+	 * caller's: fdb_bytes(size) bytes, 64-aligned, zeroed before its first
+	 * use; processes may share it.  No call takes a lock.  fdb_at gives a
+	 * handle, NULL when there is no memory; ageing 0 is never.  fdb_learn:
+	 * 0, or -ENOSPC when the table is full.  fdb_lookup: the port, which
+	 * whoever shares the memory may have forged, or -1.
+	 */
+	size_t (*fdb_bytes)(uint32_t size);
+	struct nb_fdb *(*fdb_at)(void *memory, uint32_t size, uint64_t ageing_ns);
+	void (*fdb_free)(struct nb_fdb *fdb);
+	int (*fdb_learn)(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint32_t port, uint64_t now_ns);
+	int32_t (*fdb_lookup)(struct nb_fdb *fdb, const uint8_t mac[6], uint16_t vid, uint64_t now_ns);
+	void (*fdb_flush_port)(struct nb_fdb *fdb, uint32_t port);
 };
 
 #ifdef __cplusplus

@@ -20,6 +20,11 @@
  */
 struct nm_ops {
 	int (*txsync)(void *ctx); /* slots before head are taken; then tail is current; 0 or -errno */
+	/*
+	 * NULL, or: how many slots before head the last txsync has left, which
+	 * are then taken back from it; the sender is told that they did not go.
+	 */
+	uint32_t (*untaken)(void *ctx);
 	int (*rxsync)(void *ctx); /* slots before head are given back, new ones counted in tail; 0 or -errno */
 	int (*arm)(void *ctx, uint32_t what); /* NULL: the descriptor is level-triggered by itself */
 	int (*pending)(void *ctx);            /* NULL, or as in netbe_port: what rxsync would bring */

@@ -232,6 +232,31 @@ some_room(struct nm_port *p, uint32_t *room)
 	return *room != 0 ? 0 : -EAGAIN;
 }
 
+/* Frames at the end of a burst that the sync has left are the caller's again; how many went, or -EAGAIN. */
+static int
+take_back(struct nm_port *p, const struct netbe_frame *frames, int sent)
+{
+	struct nm_tx *t = &p->tx;
+	uint32_t left = p->ops->untaken(p->ctx), back = 0;
+	uint64_t n = 0, bytes = 0;
+
+	while (sent > 0 && back < left) {
+		const struct netbe_frame *f = &frames[--sent];
+
+		back += (hdr_len_of(p, &f->hdr) + f->len + t->chunk - 1) / t->chunk;
+		n++;
+		bytes += f->len;
+	}
+	if (n == 0)
+		return sent;
+	t->head = t->head >= back ? t->head - back : t->head + t->slots - back;
+	__atomic_store_n(&t->ring->cur, t->head, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->ring->head, t->head, __ATOMIC_RELEASE);
+	nm_count(&p->port.stats->tx_frames, -n);
+	nm_count(&p->port.stats->tx_bytes, -bytes);
+	return sent != 0 ? sent : -EAGAIN;
+}
+
 int
 nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n)
 {
@@ -262,8 +287,11 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 			return -EIO;
 		result = fill(p, frames, n, &head, room);
 	}
-	if (result > 0)
+	if (result > 0) {
 		sync_at(p, head); /* what it says is said by the next call: these frames are in the ring */
+		if (p->ops->untaken != NULL)
+			return take_back(p, frames, result);
+	}
 	return result;
 }
 

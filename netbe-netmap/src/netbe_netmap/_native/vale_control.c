@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Who is on the switch: a table in the control file, changed only under a
+ * lock of that file, which the kernel drops when its holder dies.
+ *
+ * A member lives as long as somebody holds the lock of its region's file;
+ * process numbers say nothing, they are used again.  What a dead one left is
+ * taken away by whoever attaches next, or meets its full lane.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vale_int.h"
+#include "vale_memory.h"
+
+#define LOCK_PAUSE_NS 1000000
+
+static void
+control_path(const char *folder, char path[VALE_PATH + 32])
+{
+	snprintf(path, VALE_PATH + 32, "%s/control", folder);
+}
+
+void
+vale_region_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen)
+{
+	snprintf(path, VALE_PATH + 32, "%s/r%u.%u", f->folder, index, gen);
+}
+
+void
+vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen, uint32_t ring,
+                 char way)
+{
+	snprintf(path, VALE_PATH + 32, "%s/s%u.%u.%u%c", f->folder, index, gen, ring, way);
+}
+
+/* One who holds it does so for a moment; one who never lets go costs an error, not a hang. */
+static int
+lock(int fd)
+{
+	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+	for (uint32_t ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ms++) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (ms >= VALE_LOCK_MS)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+int
+vale_files_lock(struct vale_files *f)
+{
+	return lock(f->control_fd);
+}
+
+void
+vale_files_unlock(struct vale_files *f)
+{
+	flock(f->control_fd, LOCK_UN);
+}
+
+/* Whether the file that we have locked is still the one that others will find. */
+static bool
+current(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+	       ours.st_dev == there.st_dev;
+}
+
+static int
+map_control(struct vale_files *f, bool fresh, uint32_t pipe)
+{
+	struct stat st;
+	int rc;
+
+	if (fresh) {
+		rc = posix_fallocate(f->control_fd, 0, (off_t)f->control_bytes);
+		if (rc != 0)
+			return -rc;
+	}
+	if (fstat(f->control_fd, &st) != 0)
+		return -errno;
+	if ((size_t)st.st_size != f->control_bytes)
+		return -EPROTO;
+	f->control = vale_window_new(f->control_bytes);
+	if (f->control == NULL)
+		return -errno;
+	rc = vale_window_map(f->control, 0, f->control_bytes, f->control_fd);
+	if (rc != 0)
+		return rc;
+	if (fresh) {
+		f->control->version = VALE_VERSION;
+		f->control->pipe = pipe;
+		__atomic_store_n(&f->control->magic, VALE_MAGIC, __ATOMIC_RELEASE);
+	}
+	if (f->control->magic != VALE_MAGIC || f->control->version != VALE_VERSION)
+		return -EPROTO;
+	return 0;
+}
+
+int
+vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool make, size_t table_bytes, uint32_t pipe)
+{
+	char path[VALE_PATH + 32];
+	struct stat st;
+	int rc;
+
+	memset(f, 0, sizeof(*f));
+	f->control_fd = -1;
+	f->mode = mode;
+	if (strlen(folder) >= VALE_PATH - 24)
+		return -ENAMETOOLONG;
+	strcpy(f->folder, folder);
+	f->control_bytes = VALE_TABLE + table_bytes;
+	control_path(folder, path);
+	for (;;) {
+		f->control_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0), mode);
+		if (f->control_fd < 0)
+			return -errno;
+		rc = lock(f->control_fd);
+		if (rc != 0 || current(f->control_fd, path))
+			break;
+		close(f->control_fd); /* the last member has just taken it away */
+	}
+	if (rc == 0 && fstat(f->control_fd, &st) != 0)
+		rc = -errno;
+	if (rc == 0) {
+		/* Without its magic it was begun by somebody who died: nobody has ever been a member. */
+		uint32_t magic = 0;
+		bool begun = pread(f->control_fd, &magic, sizeof(magic), 0) != (ssize_t)sizeof(magic) || magic == 0;
+
+		if (begun && make)
+			(void)!fchmod(f->control_fd, mode); /* whatever the umask */
+		rc = begun && !make ? -ENOENT : map_control(f, begun, pipe != 0);
+	}
+	if (rc == 0 && make && (f->control->pipe != 0) != (pipe != 0))
+		rc = -EMLINK;
+	if (rc != 0)
+		vale_files_close(f);
+	return rc;
+}
+
+void
+vale_files_close(struct vale_files *f)
+{
+	if (f->control != NULL)
+		vale_window_free(f->control, f->control_bytes);
+	f->control = NULL;
+	if (f->control_fd >= 0)
+		close(f->control_fd);
+	f->control_fd = -1;
+}
+
+bool
+vale_alive(const struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	char path[VALE_PATH + 32];
+	struct flock probe = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd;
+	bool held;
+
+	vale_region_path(f, path, index, gen);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno != ENOENT;
+	held = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
+	close(fd);
+	return held;
+}
+
+void
+vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	char path[VALE_PATH + 32];
+
+	vale_region_path(f, path, index, gen);
+	unlink(path);
+	for (uint32_t ring = 0; ring < VALE_RINGS; ring++) {
+		vale_socket_path(f, path, index, gen, ring, 'r');
+		unlink(path);
+		vale_socket_path(f, path, index, gen, ring, 't');
+		unlink(path);
+	}
+}
+
+void
+vale_remove(struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	/* The table first: who looks at it now finds no member, and later no files. */
+	__atomic_store_n(&f->control->member[index].gen, gen + 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&f->control->epoch, 1, __ATOMIC_ACQ_REL);
+	if (f->fdb != NULL)
+		f->services->fdb_flush_port(f->fdb, index);
+	vale_unlink(f, index, gen);
+}
+
+void
+vale_suspect(struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	/* On a frame's way: who is attaching now will see to it himself. */
+	if (vale_alive(f, index, gen) || flock(f->control_fd, LOCK_EX | LOCK_NB) != 0)
+		return;
+	if (__atomic_load_n(&f->control->member[index].gen, __ATOMIC_ACQUIRE) == gen)
+		vale_remove(f, index, gen);
+	vale_files_unlock(f);
+}
+
+uint64_t
+vale_reap(struct vale_files *f)
+{
+	uint64_t living = 0;
+
+	for (uint32_t i = 0; i < VALE_PORTS; i++) {
+		uint32_t gen = __atomic_load_n(&f->control->member[i].gen, __ATOMIC_ACQUIRE);
+
+		if ((gen & 1) == 0)
+			continue;
+		if (vale_alive(f, i, gen))
+			living |= 1ull << i;
+		else
+			vale_remove(f, i, gen);
+	}
+	return living;
+}
+
+int
+vale_list(const char *folder, struct vale_info *out, uint32_t n)
+{
+	struct vale_files f;
+	uint32_t found = 0;
+	struct stat st;
+	char path[VALE_PATH + 32];
+	int rc;
+
+	control_path(folder, path);
+	if (stat(path, &st) != 0)
+		return -errno;
+	if ((size_t)st.st_size < VALE_TABLE)
+		return -EPROTO;
+	rc = vale_files_open(&f, folder, 0, false, (size_t)st.st_size - VALE_TABLE, 0);
+	if (rc != 0)
+		return rc;
+	for (uint32_t i = 0; i < VALE_PORTS && found < n; i++) {
+		struct vale_member m = vale_member_at(&f, i);
+		struct vale_info *info = &out[found];
+		struct vale_region *region;
+		int fd;
+
+		if ((m.gen & 1) == 0 || !vale_sane(m.rings, m.slots, m.nbufs))
+			continue;
+		memset(info, 0, sizeof(*info));
+		memcpy(info->name, f.control->member[i].name, VALE_NAME);
+		info->name[VALE_NAME - 1] = '\0';
+		info->index = i;
+		info->rings = m.rings;
+		info->slots = m.slots;
+		info->nbufs = m.nbufs;
+		info->pid = m.pid;
+		info->bytes = vale_layout(m.rings, m.slots, m.nbufs).bytes;
+		info->alive = vale_alive(&f, i, m.gen);
+		found++;
+		vale_region_path(&f, path, i, m.gen);
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			continue;
+		region = vale_window_new(VALE_HEAD);
+		if (region != NULL && vale_window_map(region, 0, VALE_HEAD, fd) == 0) {
+			for (uint32_t r = 0; r < m.rings; r++) {
+				uint64_t *sum = (uint64_t *)&info->stats;
+				const uint64_t *one = (const uint64_t *)&region->stats[r];
+
+				for (size_t k = 0; k < sizeof(info->stats) / sizeof(*sum); k++)
+					sum[k] += __atomic_load_n(&one[k], __ATOMIC_RELAXED);
+			}
+		}
+		vale_window_free(region, VALE_HEAD);
+		close(fd);
+	}
+	vale_files_close(&f);
+	return (int)found;
+}

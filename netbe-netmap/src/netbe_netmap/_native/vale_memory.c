@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A file of shared memory may be truncated by any member, and reading behind
+ * its end is SIGBUS.  The handler puts an empty page there and goes on: what
+ * is read then is zeros, which every reader checks like anything else.  A
+ * SIGBUS outside our windows is passed to who had it before.
+ */
+#include "vale_memory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define WINDOWS_MAX 4096u
+#define PAGE 4096u
+
+struct range {
+	uintptr_t begin, end; /* begin is written last, and cleared first */
+};
+
+static struct range ranges[WINDOWS_MAX];
+static uint32_t nranges; /* how many were ever used */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sigaction before;
+
+static int
+ours(uintptr_t at)
+{
+	uint32_t n = __atomic_load_n(&nranges, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uintptr_t begin = __atomic_load_n(&ranges[i].begin, __ATOMIC_ACQUIRE);
+
+		if (begin != 0 && at >= begin && at < __atomic_load_n(&ranges[i].end, __ATOMIC_RELAXED))
+			return 1;
+	}
+	return 0;
+}
+
+static void
+on_bus(int number, siginfo_t *info, void *context)
+{
+	uintptr_t at = (uintptr_t)info->si_addr;
+	int saved = errno;
+
+	if (ours(at) && mmap((void *)(at & ~(uintptr_t)(PAGE - 1)), PAGE, PROT_READ | PROT_WRITE,
+	                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+		errno = saved;
+		return;
+	}
+	errno = saved;
+	if (before.sa_flags & SA_SIGINFO) {
+		before.sa_sigaction(number, info, context);
+	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+		before.sa_handler(number);
+	} else {
+		/* Back to what it was: the access is made again, and meets it. */
+		sigaction(SIGBUS, &before, NULL);
+	}
+}
+
+/* Under the lock.  Python's faulthandler may be enabled after us, and then it is first. */
+static int
+install(void)
+{
+	struct sigaction now;
+	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+	if (sigaction(SIGBUS, NULL, &now) != 0)
+		return -errno;
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_bus)
+		return 0;
+	before = now;
+	sigemptyset(&action.sa_mask);
+	return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
+}
+
+static int
+enter(uintptr_t begin, size_t bytes)
+{
+	int rc = -ENOMEM;
+
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
+		if (ranges[i].begin != 0)
+			continue;
+		rc = install();
+		if (rc == 0) {
+			__atomic_store_n(&ranges[i].end, begin + bytes, __ATOMIC_RELAXED);
+			__atomic_store_n(&ranges[i].begin, begin, __ATOMIC_RELEASE);
+			if (i >= nranges)
+				__atomic_store_n(&nranges, i + 1, __ATOMIC_RELEASE);
+		}
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+void *
+vale_window_new(size_t bytes)
+{
+	void *window = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int rc;
+
+	if (window == MAP_FAILED)
+		return NULL;
+	rc = enter((uintptr_t)window, bytes);
+	if (rc != 0) {
+		munmap(window, bytes);
+		errno = -rc;
+		return NULL;
+	}
+	return window;
+}
+
+void
+vale_window_free(void *window, size_t bytes)
+{
+	if (window == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = 0; i < nranges; i++)
+		if (ranges[i].begin == (uintptr_t)window)
+			__atomic_store_n(&ranges[i].begin, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&lock);
+	munmap(window, bytes);
+}
+
+int
+vale_window_map(void *window, size_t at, size_t bytes, int fd)
+{
+	void *got = mmap((uint8_t *)window + at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+
+	return got == MAP_FAILED ? -errno : 0;
+}
+
+int
+vale_window_unmap(void *window, size_t at, size_t bytes)
+{
+	void *got = mmap((uint8_t *)window + at, bytes, PROT_READ | PROT_WRITE,
+	                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return got == MAP_FAILED ? -errno : 0;
+}

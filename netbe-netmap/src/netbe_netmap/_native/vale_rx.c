@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receiving: what stands in senders' lanes is shown in our rx ring, buffers
+ * and all; nothing is copied.  What the reader has given back is given back
+ * to its sender, lane by lane, in order.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vale_int.h"
+#include "vale_memory.h"
+
+#define QUOTA 64u /* entries of one lane in a row: no sender has the ring for itself */
+
+static uint32_t
+next(const struct vale_ring *q, uint32_t slot)
+{
+	return slot + 1 == q->v->slots ? 0 : slot + 1;
+}
+
+static uint32_t
+distance(const struct vale_ring *q, uint32_t from, uint32_t to)
+{
+	return to >= from ? to - from : to + q->v->slots - from;
+}
+
+/* Maps the region of a member that has come; its lanes to us that this ring reads begin at 0. */
+static void
+meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
+{
+	struct vale *v = q->v;
+	struct vale_layout layout = vale_layout(m->rings, m->slots, m->nbufs);
+	uint8_t *region = q->window + (size_t)p * VALE_STRIDE;
+	char path[VALE_PATH + 32];
+	struct stat st;
+	int fd;
+
+	vale_region_path(&v->files, path, p, m->gen);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= layout.bytes &&
+	    vale_window_map(q->window, (size_t)p * VALE_STRIDE, layout.bytes, fd) == 0) {
+		q->from_gen[p] = m->gen;
+		q->from_rings[p] = m->rings;
+		for (uint32_t r = q->number; r < m->rings; r += v->rings)
+			q->from[p * VALE_RINGS + r].lane = (void *)(region + vale_lane_at(&layout, r, v->index));
+	}
+	close(fd);
+}
+
+static void
+refresh(struct vale_ring *q)
+{
+	uint32_t epoch = __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE);
+	bool later = false;
+
+	if (epoch == q->rx_epoch)
+		return;
+	for (uint32_t p = 0; p < VALE_PORTS; p++) {
+		struct vale_member m = vale_member_at(&q->v->files, p);
+
+		if (p == q->v->index || m.gen == q->from_gen[p] || ((m.gen & 1) == 0 && q->from_gen[p] == 0))
+			continue;
+		if (q->from_lent[p] != 0) {
+			later = true; /* the reader still has frames that lie there */
+			continue;
+		}
+		if (q->from_gen[p] != 0) {
+			struct vale_from *f = &q->from[p * VALE_RINGS];
+			bool unread = false;
+
+			/* What a member sent before it left is not lost with it. */
+			for (uint32_t r = 0; r < VALE_RINGS; r++)
+				unread |= f[r].lane != NULL && (q->active[r] >> p & 1) != 0;
+			if (unread) {
+				later = true;
+				continue;
+			}
+			vale_window_unmap(q->window, (size_t)p * VALE_STRIDE, VALE_STRIDE);
+			for (uint32_t r = 0; r < VALE_RINGS; r++)
+				f[r] = (struct vale_from){0};
+			q->from_gen[p] = 0;
+		}
+		if ((m.gen & 1) != 0 && vale_sane(m.rings, m.slots, m.nbufs))
+			meet(q, p, &m);
+	}
+	if (!later)
+		q->rx_epoch = epoch;
+}
+
+/* Slots that the reader has passed: their buffers are the senders' again. */
+static void
+give_back(struct vale_ring *q)
+{
+	uint32_t head = __atomic_load_n(&q->rx->head, __ATOMIC_ACQUIRE);
+	uint64_t touched[VALE_RINGS] = {0};
+
+	if (head >= q->v->slots || distance(q, q->rx_hwcur, head) > distance(q, q->rx_hwcur, q->rx_hwtail))
+		return; /* somebody has written nonsense there: nothing is given back */
+	while (q->rx_hwcur != head) {
+		uint32_t lane = q->slot_from[q->rx_hwcur];
+		uint32_t p = lane / VALE_RINGS;
+
+		q->from[lane].done++;
+		q->from_lent[p]--;
+		touched[lane % VALE_RINGS] |= 1ull << p;
+		q->rx_hwcur = next(q, q->rx_hwcur);
+	}
+	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+		for (uint64_t left = touched[r]; left != 0; left &= left - 1) {
+			uint32_t p = (uint32_t)__builtin_ctzll(left);
+			struct vale_from *f = &q->from[p * VALE_RINGS + r];
+
+			__atomic_store_n(&f->lane->head, f->done, __ATOMIC_RELEASE);
+		}
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+		for (uint64_t left = touched[r]; left != 0; left &= left - 1) {
+			uint32_t p = (uint32_t)__builtin_ctzll(left);
+
+			vale_wake(q, &q->from[p * VALE_RINGS + r].lane->want_room, p, q->from_gen[p], r, 't');
+		}
+	}
+}
+
+/* Who has sent something since the last look. */
+static void
+collect(struct vale_ring *q)
+{
+	struct vale_inbox *inbox = &q->own->inbox[q->number];
+
+	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+		if (q->look_everywhere)
+			q->active[r] = UINT64_MAX;
+		else if (__atomic_load_n(&inbox->from[r], __ATOMIC_RELAXED) != 0)
+			q->active[r] |= __atomic_exchange_n(&inbox->from[r], 0, __ATOMIC_ACQ_REL);
+	}
+	q->look_everywhere = false;
+}
+
+/*
+ * Shows what one lane has, whole frames only, at most QUOTA entries.  False:
+ * our ring is full.
+ */
+static bool
+show(struct vale_ring *q, uint32_t r, uint32_t p)
+{
+	struct vale_from *f = &q->from[p * VALE_RINGS + r];
+	uint32_t room = q->v->slots - 1 - distance(q, q->rx_hwcur, q->rx_hwtail);
+	uint32_t avail, n;
+
+	if (f->lane == NULL || __atomic_load_n(&f->lane->gen, __ATOMIC_ACQUIRE) != q->v->gen) {
+		q->active[r] &= ~(1ull << p);
+		return true;
+	}
+	avail = __atomic_load_n(&f->lane->tail, __ATOMIC_ACQUIRE) - f->taken;
+	if (avail == 0 || avail > VALE_LANE) {
+		q->active[r] &= ~(1ull << p);
+		return true;
+	}
+	for (uint32_t shown = 0; shown < QUOTA && avail != 0; shown += n, avail -= n, room -= n) {
+		uint64_t entry[VALE_LANE];
+		uint32_t slot = q->rx_hwtail;
+
+		n = 0;
+		do {
+			if (n == avail || n == q->v->slots - 1) {
+				q->active[r] &= ~(1ull << p); /* no frame ends here: whoever wrote that is broken */
+				return true;
+			}
+			entry[n] = __atomic_load_n(&f->lane->entry[(f->taken + n) & (VALE_LANE - 1)], __ATOMIC_RELAXED);
+		} while (VALE_ENTRY_FLAGS(entry[n++]) & NM_SLOT_MOREFRAG);
+		if (n > room)
+			return false;
+		for (uint32_t i = 0; i < n; i++) {
+			struct netmap_slot *s = &q->rx->slot[slot];
+
+			/* Any number is good for the reader as long as it lies in the window, and nmport looks at that. */
+			s->buf_idx = VALE_ENTRY_BUF(entry[i]);
+			s->len = (uint16_t)VALE_ENTRY_LEN(entry[i]);
+			s->flags = (uint16_t)((VALE_ENTRY_FLAGS(entry[i]) & (NM_SLOT_MOREFRAG | VALE_HDR)) | (n & 0xff) << 8);
+			q->slot_from[slot] = (uint16_t)(p * VALE_RINGS + r);
+			slot = next(q, slot);
+		}
+		f->taken += n;
+		q->from_lent[p] += n;
+		q->rx_hwtail = slot;
+	}
+	if (avail == 0)
+		q->active[r] &= ~(1ull << p);
+	return true;
+}
+
+static void
+fill(struct vale_ring *q)
+{
+	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+		uint64_t todo = q->active[r];
+		/* Begin behind who was first the last time. */
+		uint32_t first = q->turn & (VALE_PORTS - 1);
+		uint64_t high = todo >> first << first;
+
+		for (uint64_t part = high; part != 0; part &= part - 1)
+			if (!show(q, r, (uint32_t)__builtin_ctzll(part)))
+				return;
+		for (uint64_t part = todo & ~high; part != 0; part &= part - 1)
+			if (!show(q, r, (uint32_t)__builtin_ctzll(part)))
+				return;
+	}
+	q->turn++;
+}
+
+int
+vale_rxsync(void *ctx)
+{
+	struct vale_ring *q = ctx;
+	uint32_t was = q->rx_hwtail;
+
+	give_back(q);
+	collect(q); /* before a member that has left is forgotten */
+	refresh(q);
+	fill(q);
+	if (q->rx_hwtail != was)
+		__atomic_store_n(&q->rx->tail, q->rx_hwtail, __ATOMIC_RELEASE);
+	return 0;
+}

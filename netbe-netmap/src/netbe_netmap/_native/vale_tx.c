@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sending: a frame in our tx ring is shown in the lanes of its receivers,
+ * buffers and all; nothing is copied, and a flooded frame is in several
+ * lanes.  The tx ring's slot gets another buffer.  When all receivers have
+ * given a buffer back it is free again.
+ *
+ * How many lanes hold a buffer, and which buffers stand in a lane, is known
+ * from memory that nobody else can write.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vale_int.h"
+#include "vale_memory.h"
+
+#define MACS 12u
+#define ETHER 14u
+#define HDR 12u
+#define LANE_MIN 64u /* entries that a lane may have even when buffers are short: the longest frame has 34 */
+#define CHECK_NS 250000000ull
+
+enum verdict { SENT, WAITS };
+
+static void
+count(struct vale_ring *q, enum netbe_drop why, uint32_t n)
+{
+	uint64_t *counter = &q->port->stats->tx_dropped[why];
+
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static uint32_t
+next(const struct vale_ring *q, uint32_t slot)
+{
+	return slot + 1 == q->v->slots ? 0 : slot + 1;
+}
+
+static uint32_t
+distance(const struct vale_ring *q, uint32_t from, uint32_t to)
+{
+	return to >= from ? to - from : to + q->v->slots - from;
+}
+
+/* --- buffers */
+
+static void
+unref(struct vale_ring *q, uint32_t buf)
+{
+	if (--q->refs[buf - q->first_buf] == 0)
+		q->free_buf[q->nfree++] = buf;
+}
+
+/* Takes back what a receiver has read. */
+static void
+reclaim(struct vale_ring *q, struct vale_to *t)
+{
+	uint32_t head = __atomic_load_n(&t->lane->head, __ATOMIC_ACQUIRE);
+
+	if (head - t->reclaimed > t->published - t->reclaimed)
+		return; /* nonsense: as if it had read nothing */
+	for (; t->reclaimed != head; t->reclaimed++)
+		unref(q, t->buf[t->reclaimed & (VALE_LANE - 1)]);
+}
+
+static void
+reclaim_all(struct vale_ring *q)
+{
+	for (uint64_t left = q->receivers; left != 0; left &= left - 1)
+		reclaim(q, &q->to[__builtin_ctzll(left)]);
+}
+
+/*
+ * Whether n more entries may go into a lane.  A receiver that does not read
+ * holds at most as many buffers as are free, so that with each such receiver
+ * the others' share shrinks, but never to nothing.
+ */
+static bool
+has_room(struct vale_ring *q, struct vale_to *t, uint32_t n)
+{
+	for (int again = 0; again < 2; again++) {
+		uint32_t most = q->nfree < LANE_MIN ? LANE_MIN : q->nfree;
+
+		if (t->tail - t->reclaimed + n <= (most < VALE_LANE ? most : VALE_LANE))
+			return true;
+		if (again == 0)
+			reclaim(q, t);
+	}
+	return false;
+}
+
+/* --- receivers */
+
+static void
+forget(struct vale_ring *q, uint32_t p)
+{
+	struct vale_to *t = &q->to[p];
+
+	for (; t->reclaimed != t->tail; t->reclaimed++)
+		unref(q, t->buf[t->reclaimed & (VALE_LANE - 1)]);
+	__atomic_store_n(&t->lane->gen, 0, __ATOMIC_RELEASE);
+	vale_window_unmap(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD);
+	q->receivers &= ~(1ull << p);
+	q->dirty &= ~(1ull << p);
+	t->gen = 0;
+}
+
+static void
+meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
+{
+	struct vale *v = q->v;
+	struct vale_to *t = &q->to[p];
+	char path[VALE_PATH + 32];
+	struct stat st;
+	int fd;
+
+	if (t->buf == NULL)
+		t->buf = calloc(VALE_LANE, sizeof(*t->buf));
+	vale_region_path(&v->files, path, p, m->gen);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (t->buf != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD &&
+	    vale_window_map(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD, fd) == 0) {
+		t->gen = m->gen;
+		t->rings = m->rings;
+		t->slots = m->slots;
+		t->head = (void *)(q->heads + (size_t)p * VALE_HEAD);
+		t->tail = t->published = t->reclaimed = 0;
+		t->checked_ns = q->now_ns;
+		t->lane = (void *)((uint8_t *)q->own + vale_lane_at(&v->layout, q->number, p));
+		__atomic_store_n(&t->lane->tail, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->lane->head, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->lane->gen, m->gen, __ATOMIC_RELEASE);
+		q->receivers |= 1ull << p;
+	}
+	close(fd);
+}
+
+static void
+refresh(struct vale_ring *q)
+{
+	uint32_t epoch = __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE);
+
+	if (epoch == q->tx_epoch)
+		return;
+	q->tx_epoch = epoch;
+	for (uint32_t p = 0; p < VALE_PORTS; p++) {
+		struct vale_member m = vale_member_at(&q->v->files, p);
+
+		if (p == q->v->index || m.gen == q->to[p].gen)
+			continue;
+		if (q->to[p].gen != 0)
+			forget(q, p);
+		if ((m.gen & 1) != 0 && vale_sane(m.rings, m.slots, m.nbufs))
+			meet(q, p, &m);
+	}
+}
+
+/* --- where to */
+
+static uint64_t
+decide(struct vale_ring *q, const uint8_t macs[MACS])
+{
+	struct vale *v = q->v;
+	const struct netbe_services *services = v->files.services;
+	int32_t port = -1;
+
+	if (q->last_known && memcmp(macs, q->last_macs, MACS) == 0)
+		return q->last_mask;
+	if (v->pipe) {
+		q->last_mask = q->receivers;
+	} else {
+		if ((macs[6] & 1) == 0 && (!q->last_known || memcmp(macs + 6, q->last_macs + 6, 6) != 0))
+			services->fdb_learn(v->files.fdb, macs + 6, 0, v->index, q->now_ns);
+		if ((macs[0] & 1) == 0)
+			port = services->fdb_lookup(v->files.fdb, macs, 0, q->now_ns);
+		if (port >= 0 && (uint32_t)port == v->index)
+			q->last_mask = 0; /* it has no business on the switch */
+		else if (port >= 0 && port < (int32_t)VALE_PORTS && (q->receivers >> port & 1) != 0)
+			q->last_mask = 1ull << port;
+		else
+			q->last_mask = q->receivers;
+	}
+	memcpy(q->last_macs, macs, MACS);
+	q->last_known = true;
+	return q->last_mask;
+}
+
+/* --- frames */
+
+static void
+push(struct vale_ring *q, struct vale_to *t, uint32_t buf, uint32_t len, uint32_t flags)
+{
+	uint32_t at = t->tail & (VALE_LANE - 1);
+
+	__atomic_store_n(&t->lane->entry[at], VALE_ENTRY(buf, len, flags), __ATOMIC_RELAXED);
+	t->buf[at] = buf;
+	t->tail++;
+	q->refs[buf - q->first_buf]++;
+}
+
+/* The first bytes of a frame of n slots, wherever they lie; false: it has not so many. */
+static bool
+peek(const struct vale_ring *q, uint32_t slot, const uint16_t *len, uint32_t n, uint32_t skip, uint8_t macs[MACS])
+{
+	uint32_t got = 0;
+
+	for (uint32_t i = 0; i < n && got < MACS; i++, slot = next(q, slot)) {
+		const uint8_t *data = q->window + (size_t)q->slot_buf[slot] * VALE_BUF;
+		uint32_t from = skip < len[i] ? skip : len[i];
+		uint32_t run = len[i] - from;
+
+		skip -= from;
+		if (run > MACS - got)
+			run = MACS - got;
+		memcpy(macs + got, data + from, run);
+		got += run;
+	}
+	return got == MACS;
+}
+
+/* A frame of n slots from `slot` on. */
+static enum verdict
+forward(struct vale_ring *q, uint32_t slot, const uint16_t *len, const uint16_t *flags, uint32_t n)
+{
+	uint8_t macs[MACS];
+	uint64_t mask, lack = 0;
+	uint32_t total = 0;
+	uint32_t skip = flags[0] & VALE_HDR ? HDR : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		total += len[i];
+	if (total < skip + ETHER || !peek(q, slot, len, n, skip, macs)) {
+		count(q, NETBE_DROP_TOO_SHORT, 1);
+		return SENT;
+	}
+	mask = decide(q, macs);
+	if (mask == 0) {
+		if (q->v->pipe)
+			return WAITS; /* until the other end comes */
+		count(q, NETBE_DROP_DISCARDED, 1);
+		return SENT;
+	}
+	for (uint64_t left = mask; left != 0; left &= left - 1) {
+		uint32_t p = (uint32_t)__builtin_ctzll(left);
+		struct vale_to *t = &q->to[p];
+
+		if (n >= t->slots) {
+			count(q, NETBE_DROP_TOO_LONG, 1);
+			mask &= ~(1ull << p);
+		} else if (!has_room(q, t, n)) {
+			lack |= 1ull << p;
+			if (q->now_ns - t->checked_ns > CHECK_NS) {
+				t->checked_ns = q->now_ns;
+				vale_suspect(&q->v->files, p, t->gen);
+			}
+		}
+	}
+	if (lack != 0) {
+		if (q->v->wait) {
+			q->blocked = lack;
+			return WAITS;
+		}
+		count(q, NETBE_DROP_FULL, (uint32_t)__builtin_popcountll(lack));
+		mask &= ~lack;
+	}
+	q->dirty |= mask;
+	for (uint64_t left = mask; left != 0; left &= left - 1) {
+		struct vale_to *t = &q->to[__builtin_ctzll(left)];
+		uint32_t at = slot;
+
+		for (uint32_t i = 0; i < n; i++, at = next(q, at))
+			push(q, t, q->slot_buf[at], len[i], flags[i]);
+	}
+	return SENT;
+}
+
+static void
+publish(struct vale_ring *q)
+{
+	for (uint64_t left = q->dirty; left != 0; left &= left - 1) {
+		struct vale_to *t = &q->to[__builtin_ctzll(left)];
+
+		__atomic_store_n(&t->lane->tail, t->tail, __ATOMIC_RELEASE);
+		t->published = t->tail;
+	}
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (uint64_t left = q->dirty; left != 0; left &= left - 1) {
+		uint32_t p = (uint32_t)__builtin_ctzll(left);
+		struct vale_to *t = &q->to[p];
+		uint32_t ring = q->number % t->rings;
+		struct vale_inbox *inbox = &t->head->inbox[ring];
+		uint64_t bit = 1ull << q->v->index;
+
+		if ((__atomic_load_n(&inbox->from[q->number], __ATOMIC_RELAXED) & bit) == 0)
+			__atomic_fetch_or(&inbox->from[q->number], bit, __ATOMIC_ACQ_REL);
+		vale_wake(q, &inbox->armed, p, t->gen, ring, 'r');
+	}
+	q->dirty = 0;
+}
+
+/* Slots become free again, with a buffer each. */
+static void
+show_room(struct vale_ring *q)
+{
+	uint32_t was = q->tail;
+
+	while (distance(q, q->hwcur, q->tail) < VALE_SHOWN && next(q, q->tail) != q->hwcur) {
+		if (q->slot_buf[q->tail] == VALE_NONE) {
+			if (q->nfree == 0)
+				break;
+			q->slot_buf[q->tail] = q->free_buf[--q->nfree];
+		}
+		q->tx->slot[q->tail].buf_idx = q->slot_buf[q->tail];
+		q->tail = next(q, q->tail);
+	}
+	if (q->tail != was)
+		__atomic_store_n(&q->tx->tail, q->tail, __ATOMIC_RELEASE);
+}
+
+/* The slots of the frame at hwcur, as they are now and not as somebody may change them; 0: its end is not there. */
+static uint32_t
+gather(struct vale_ring *q, uint32_t head, uint16_t *len, uint16_t *flags)
+{
+	uint32_t slot = q->hwcur;
+
+	for (uint32_t n = 0; slot != head && n < VALE_SHOWN; slot = next(q, slot)) {
+		const struct netmap_slot *s = &q->tx->slot[slot];
+
+		len[n] = __atomic_load_n(&s->len, __ATOMIC_RELAXED);
+		flags[n] = __atomic_load_n(&s->flags, __ATOMIC_RELAXED) & (NM_SLOT_MOREFRAG | VALE_HDR);
+		n++;
+		if ((flags[n - 1] & NM_SLOT_MOREFRAG) == 0)
+			return n;
+	}
+	return 0;
+}
+
+int
+vale_txsync(void *ctx)
+{
+	struct vale_ring *q = ctx;
+	uint32_t head = __atomic_load_n(&q->tx->head, __ATOMIC_ACQUIRE);
+	uint16_t len[VALE_SHOWN], flags[VALE_SHOWN];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	q->now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	q->last_known = false;
+	q->blocked = 0;
+	refresh(q);
+	if (q->nfree < VALE_SHOWN)
+		reclaim_all(q);
+	if (head >= q->v->slots || distance(q, q->hwcur, head) > distance(q, q->hwcur, q->tail))
+		head = q->hwcur; /* nonsense: nothing is sent */
+	while (q->hwcur != head) {
+		uint32_t n = gather(q, head, len, flags);
+		bool good = n != 0;
+
+		if (n == 0) {
+			if (distance(q, q->hwcur, head) < VALE_SHOWN)
+				break; /* the rest of it comes */
+			n = VALE_SHOWN;
+		}
+		for (uint32_t i = 0; i < n && good; i++)
+			good = len[i] <= VALE_BUF;
+		if (!good)
+			count(q, NETBE_DROP_TOO_LONG, 1);
+		else if (forward(q, q->hwcur, len, flags, n) == WAITS)
+			break;
+		for (; n > 0; n--) {
+			uint32_t buf = q->slot_buf[q->hwcur];
+
+			if (q->refs[buf - q->first_buf] != 0)
+				q->slot_buf[q->hwcur] = VALE_NONE;
+			q->hwcur = next(q, q->hwcur);
+		}
+	}
+	if (q->dirty != 0)
+		publish(q);
+	q->left = distance(q, q->hwcur, head);
+	show_room(q);
+	return 0;
+}
+
+uint32_t
+vale_untaken(void *ctx)
+{
+	const struct vale_ring *q = ctx;
+
+	return q->left;
+}
+
+int
+vale_tx_begin(struct vale_ring *q)
+{
+	const struct vale *v = q->v;
+
+	q->heads = vale_window_new((size_t)VALE_PORTS * VALE_HEAD);
+	q->slot_buf = calloc(v->slots, sizeof(*q->slot_buf));
+	q->free_buf = calloc(v->nbufs, sizeof(*q->free_buf));
+	q->refs = calloc(v->nbufs, 1);
+	if (q->heads == NULL || q->slot_buf == NULL || q->free_buf == NULL || q->refs == NULL)
+		return -ENOMEM;
+	q->first_buf = v->index * VALE_BUFS_PER_STRIDE + (uint32_t)(v->layout.bufs / VALE_BUF) + q->number * v->nbufs;
+	for (uint32_t i = 0; i < v->slots; i++)
+		q->slot_buf[i] = VALE_NONE;
+	for (uint32_t i = 0; i < v->nbufs; i++)
+		q->free_buf[q->nfree++] = q->first_buf + v->nbufs - 1 - i;
+	show_room(q);
+	return 0;
+}
+
+void
+vale_tx_end(struct vale_ring *q)
+{
+	for (uint32_t p = 0; p < VALE_PORTS; p++)
+		free(q->to[p].buf);
+	free(q->slot_buf);
+	free(q->free_buf);
+	free(q->refs);
+	vale_window_free(q->heads, (size_t)VALE_PORTS * VALE_HEAD);
+}

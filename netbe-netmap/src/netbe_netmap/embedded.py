@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The embedded provider: VALE's switches and netmap's pipes in shared memory, for any user, with nothing to load.
+
+A switch is a folder of files in shared memory; its members are the processes that the files' mode admits.
+There is no daemon: who attaches makes what is missing, the last one out takes it away.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netbe.errors import (
+    BackendBusy,
+    NetbeError,
+    NetbePermissionError,
+    NetbeTimeoutError,
+    NotSupportedError,
+)
+from netbe.features import Features
+from netbe.native import Port, services, stats_of
+from netbe.portbackend import PortBackend
+from netbe.stats import Stats
+from netbe_netmap._native import ffi, lib
+
+FOLDER = "NETBE_VALE_FOLDER"
+"""The environment variable that says where the switches' folders are, instead of `home`'s answer."""
+
+PORTS = 64
+"""Ports of a switch."""
+
+SLOTS_DEFAULT = 1024
+BUFFERS = 1536
+"""Buffers of a ring: those of its slots that are free at once, and those that receivers hold."""
+
+AGEING_SECONDS = 300
+MODE = 0o600
+
+
+def home() -> Path:
+    """Where this user's switches are: a folder of shared memory of their own."""
+    given = os.environ.get(FOLDER)
+    return Path(given) if given else Path("/dev/shm") / f"netbe-{os.geteuid()}"  # noqa: S108 - shared memory
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a port is to be attached."""
+
+    switch: str
+    """The folder's name: the switch's, or a pipe's."""
+    port: str
+    slots: int = SLOTS_DEFAULT
+    rings: int = 1
+    wait: bool = False
+    """A full receiver makes the sender wait; else the frame is dropped and counted."""
+    pipe: int = 0
+    """0: a switch; 1: the master's end of a pipe; 2: the slave's."""
+    mode: int = MODE
+
+
+class EmbeddedPort(PortBackend):
+    """A port of an embedded switch, or an end of a pipe."""
+
+    capabilities = Features.offloads()
+    device_hdr_len = 12
+
+    def __init__(self, name: str, request: Request) -> None:
+        """Attach; on failure nothing is left behind."""
+        self._vale = _attach(name, request)
+        self._rings = request.rings
+        ports = [
+            Port(int(ffi.cast("uintptr_t", lib.vale_port(self._vale, ring)))) for ring in range(request.rings)
+        ]
+        self._pid = os.getpid()
+        super().__init__(name, ports)
+
+    def _shutdown(self) -> None:
+        vale, self._vale = self._vale, ffi.NULL
+        if vale != ffi.NULL:
+            (lib.vale_detach if os.getpid() == self._pid else lib.vale_leave_to_parent)(vale)
+
+
+def _attach(name: str, request: Request) -> object:
+    folder = home() / request.switch
+    made = ffi.new("struct vale **")
+    config = ffi.new("struct vale_config *")
+    kept = ffi.new("char[]", os.fsencode(folder)), ffi.new("char[]", request.port.encode())
+    config.folder, config.name = kept
+    config.mode = request.mode
+    config.rings, config.slots, config.nbufs = request.rings, request.slots, BUFFERS
+    config.wait, config.pipe = request.wait, request.pipe
+    config.ageing_ns = AGEING_SECONDS * 10**9
+    for _ in range(10):
+        _make_folders(folder, request.mode)
+        result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
+        if result != -errno.ENOENT:  # the last member has taken the folder away meanwhile
+            break
+    if result < 0:
+        raise _why_not(-result, name, folder)
+    return made[0]
+
+
+def _make_folders(folder: Path, mode: int) -> None:
+    reach = 0o700 | (mode & 0o066) | (mode & 0o044) >> 2  # who may read files may enter their folder
+    try:
+        folder.parent.mkdir(mode=0o700 if reach == 0o700 else 0o711, parents=True, exist_ok=True)
+        owner = folder.parent.stat()
+        folder.mkdir(mode=reach, exist_ok=True)
+    except PermissionError as error:
+        raise NetbePermissionError(
+            f"no permission to make the switch's folder {folder}",
+            errno=error.errno,
+            hint=f"its owner may give it away with the option mode=, or choose another place with {FOLDER}",
+        ) from error
+    except OSError as error:
+        raise NetbeError(
+            f"the switch's folder {folder} cannot be made: {error.strerror}",
+            errno=error.errno,
+            hint=f"say with {FOLDER} where shared memory is",
+        ) from error
+    if owner.st_uid not in {os.geteuid(), 0} and FOLDER not in os.environ:
+        raise NetbePermissionError(
+            f"{folder.parent} belongs to another user", hint=f"remove it, or choose another place with {FOLDER}"
+        )
+
+
+def _why_not(number: int, name: str, folder: Path) -> NetbeError:  # noqa: PLR0911 - one for each cause
+    match number:
+        case errno.EBUSY:
+            return BackendBusy(
+                f"{name} is in use: a switch has each port once",
+                hint="take another port name; `netbe vale list` shows who has it",
+            )
+        case errno.EUSERS:
+            return BackendBusy(
+                f"{name}: all {PORTS} ports of the switch are in use", hint="detach one, or use a second switch"
+            )
+        case errno.ETIMEDOUT:
+            return NetbeTimeoutError(
+                f"{name}: another member holds the lock of {folder} and does not let go",
+                hint="`netbe vale list` shows the members",
+            )
+        case errno.EPROTO:
+            return NotSupportedError(
+                f"{name}: the files in {folder} are of another version, or no switch",
+                hint="end the programs that use it, then remove that folder",
+            )
+        case errno.EMLINK:
+            return NotSupportedError(
+                f"{name}: {folder} is a pipe where you want a switch, or the reverse", hint="take another name"
+            )
+        case errno.ENOSPC | errno.ENOMEM:
+            return NetbeError(
+                f"{name}: no room in shared memory for the port",
+                errno=number,
+                hint=f"look at `df {folder.parent}`; fewer slots= or rings= take less",
+            )
+        case errno.EACCES | errno.EPERM:
+            return NetbePermissionError(f"no permission to join {folder}", errno=number)
+    return NetbeError(f"{name} cannot be attached: {os.strerror(number)}", errno=number)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A port as `members` finds it."""
+
+    switch: str
+    port: str
+    pid: int
+    alive: bool
+    rings: int
+    slots: int
+    bytes: int
+    """Of shared memory."""
+    stats: Stats
+
+
+def switches() -> list[str]:
+    """The names of this user's switches and pipes."""
+    try:
+        with os.scandir(home()) as entries:
+            return sorted(entry.name for entry in entries if stat.S_ISDIR(entry.stat().st_mode))
+    except FileNotFoundError:
+        return []
+
+
+def members(switch: str) -> Iterator[Member]:
+    """The ports of one switch. `NetbeError` where it cannot be read."""
+    found = ffi.new("struct vale_info[]", PORTS)
+    folder = home() / switch
+    count = lib.vale_list(os.fsencode(folder), found, PORTS)
+    if count == -errno.ENOENT:
+        return
+    if count < 0:
+        raise _why_not(-count, switch, folder)
+    for info in found[0:count]:
+        yield Member(
+            switch,
+            ffi.string(info.name).decode(errors="replace"),
+            info.pid,
+            bool(info.alive),
+            info.rings,
+            info.slots,
+            info.bytes,
+            stats_of(info.stats),
+        )
