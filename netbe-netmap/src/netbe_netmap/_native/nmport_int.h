@@ -25,6 +25,7 @@ struct nm_tx {
 	uint32_t hdr_len;
 	int gone; /* 0, or -errno from now on; atomic: link_up() looks at it too */
 	int down; /* what the last sync said, when not for good */
+	bool refused; /* the last burst's end was taken back */
 
 	uint32_t reserved; /* frames given out by tx_reserve(), from slot reserved_at on */
 	uint32_t reserved_at, reserved_len;

@@ -240,6 +240,7 @@ take_back(struct nm_port *p, const struct netbe_frame *frames, int sent)
 	uint32_t left = p->ops->untaken(p->ctx), back = 0;
 	uint64_t n = 0, bytes = 0;
 
+	t->refused = left != 0;
 	while (sent > 0 && back < left) {
 		const struct netbe_frame *f = &frames[--sent];
 
@@ -274,6 +275,8 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 		if (result != 0)
 			return t->gone != 0 ? t->gone : result;
 	}
+	if (t->refused && p->ops->stuck != NULL && p->ops->stuck(p->ctx))
+		return -EAGAIN;
 	result = some_room(p, &room);
 	if (result != 0)
 		return result;

@@ -23,7 +23,12 @@
 	 NETBE_F_GUEST_USO4 | NETBE_F_GUEST_USO6 | NETBE_F_HOST_USO)
 
 static const struct nm_ops ops = {
-    .txsync = vale_txsync, .untaken = vale_untaken, .rxsync = vale_rxsync, .arm = vale_arm};
+    .txsync = vale_txsync,
+    .untaken = vale_untaken,
+    .stuck = vale_stuck,
+    .rxsync = vale_rxsync,
+    .arm = vale_arm,
+};
 
 /* All of this process: after a fork, the child must not keep the locks that say "alive". */
 static struct vale *all;

@@ -128,6 +128,7 @@ int vale_tx_begin(struct vale_ring *q);
 void vale_tx_end(struct vale_ring *q);
 int vale_txsync(void *ctx);
 uint32_t vale_untaken(void *ctx);
+int vale_stuck(void *ctx);
 int vale_rx_begin(struct vale_ring *q);
 void vale_rx_end(struct vale_ring *q);
 int vale_rxsync(void *ctx);

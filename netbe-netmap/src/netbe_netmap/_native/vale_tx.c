@@ -397,6 +397,32 @@ vale_untaken(void *ctx)
 	return q->left;
 }
 
+/*
+ * While a receiver that had no room has given back little: to write frames
+ * for it again and again would cost what it takes to read them.  A change of
+ * members, or time to see whether it lives, is worth an attempt.
+ */
+int
+vale_stuck(void *ctx)
+{
+	struct vale_ring *q = ctx;
+	struct timespec now;
+
+	if (q->tx_epoch != __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE))
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	for (uint64_t left = q->blocked; left != 0; left &= left - 1) {
+		struct vale_to *t = &q->to[__builtin_ctzll(left)];
+
+		reclaim(q, t);
+		if ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - t->checked_ns > CHECK_NS)
+			return 0;
+		if (t->tail - t->reclaimed > VALE_LANE - VALE_LANE / 4)
+			return 1;
+	}
+	return 0;
+}
+
 int
 vale_tx_begin(struct vale_ring *q)
 {
