@@ -13,7 +13,7 @@ from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
 from netbe.iov import Buffers, iov_to_buf, views
 from netbe.native import Port
 from netbe.sizes import check_size
-from netbe.stats import Stats
+from netbe.stats import DropReason, Stats
 
 if TYPE_CHECKING:
     from netbe._native import CData
@@ -117,7 +117,8 @@ class PortPath:
         return pieces
 
     def close(self) -> None:
-        self.stats()
+        held = sum(max(0, lib.nb_io_pending(io)) for io in self.ios)
+        self._last = self.stats() + Stats(rx_dropped={DropReason.STOPPED: held} if held else {})
         self._free()
         for port in self.ports:
             port.close()

@@ -123,6 +123,27 @@ drop_lent(struct nb_io *io, enum netbe_drop why)
 	io->at++;
 }
 
+/*
+ * Gets the next pieces of the frame that is being cut.  After the last one the
+ * frame is released; pieces were counted one by one, so the frame itself is not.
+ */
+static void
+next_pieces(struct nb_io *io)
+{
+	struct netbe_port_stats *stats = io->port->stats;
+	int n = nb_gso_next(io->rx_gso, io->piece, BURST);
+
+	io->at_piece = 0;
+	io->npiece = n > 0 ? (uint32_t)n : 0;
+	io->cutting = n > 0;
+	if (io->cutting)
+		return;
+	io->port->release(io->port, 1);
+	nb_counter_add(&stats->rx_frames, (uint64_t)-1);
+	nb_counter_add(&stats->rx_bytes, -(uint64_t)io->lent[io->at].len);
+	io->at++;
+}
+
 /* The next frame to give out; NULL with *result 0: none, or -errno. */
 static const struct netbe_frame *
 head(struct nb_io *io, int *result)
@@ -133,22 +154,8 @@ head(struct nb_io *io, int *result)
 		struct netbe_frame *f;
 		uint64_t needs;
 
-		if (io->cutting) {
-			int n;
-
-			if (io->at_piece < io->npiece)
-				return &io->piece[io->at_piece];
-			n = nb_gso_next(io->rx_gso, io->piece, BURST);
-			if (n > 0) {
-				io->npiece = (uint32_t)n;
-				io->at_piece = 0;
-				continue;
-			}
-			io->cutting = false;
-			io->port->release(io->port, 1);
-			io->at++;
-			continue;
-		}
+		if (io->cutting)
+			return &io->piece[io->at_piece];
 		if (io->at == io->nlent) {
 			int n = io->port->rx_burst(io->port, io->lent, BURST);
 
@@ -179,16 +186,24 @@ head(struct nb_io *io, int *result)
 			drop_lent(io, NETBE_DROP_BAD_HEADER);
 			continue;
 		}
-		io->cutting = true;
-		io->npiece = io->at_piece = 0;
+		next_pieces(io);
 	}
+}
+
+static void
+take_piece(struct nb_io *io)
+{
+	if (++io->at_piece == io->npiece)
+		next_pieces(io);
 }
 
 static void
 take(struct nb_io *io)
 {
 	if (io->cutting) {
-		io->at_piece++;
+		nb_counter_add(&io->port->stats->rx_frames, 1);
+		nb_counter_add(&io->port->stats->rx_bytes, io->piece[io->at_piece].len);
+		take_piece(io);
 	} else {
 		io->port->release(io->port, 1);
 		io->at++;
@@ -288,7 +303,7 @@ nb_io_discard(struct nb_io *io)
 	len = (int64_t)f->len + io->hdr_len;
 	if (io->cutting) {
 		nb_counter_add(&io->port->stats->rx_dropped[NETBE_DROP_DISCARDED], 1);
-		take(io);
+		take_piece(io);
 	} else {
 		drop_lent(io, NETBE_DROP_DISCARDED);
 	}
@@ -298,8 +313,9 @@ nb_io_discard(struct nb_io *io)
 int
 nb_io_pending(struct nb_io *io)
 {
-	return io->cutting || io->at < io->nlent ||
-	       (NETBE_PORT_HAS(io->port, pending) && io->port->pending(io->port) > 0);
+	if (io->at < io->nlent)
+		return (int)(io->nlent - io->at);
+	return NETBE_PORT_HAS(io->port, pending) ? io->port->pending(io->port) : 0;
 }
 
 int64_t
@@ -475,20 +491,9 @@ nb_io_hand_over(struct nb_io *io, void *base, size_t cap)
 		int64_t len;
 
 		io->hdr_len = 0;
-		if (io->at_piece == io->npiece) {
-			int n = nb_gso_next(io->rx_gso, io->piece, BURST);
-
-			io->npiece = n > 0 ? (uint32_t)n : 0;
-			io->at_piece = 0;
-		}
-		if (io->npiece > 0) {
-			len = nb_io_recv(io, base, cap);
-			io->hdr_len = hdr_len;
-			return len;
-		}
+		len = nb_io_recv(io, base, cap);
 		io->hdr_len = hdr_len;
-		io->cutting = false;
-		io->port->release(io->port, 1);
+		return len;
 	}
 	io->at = io->nlent = 0;
 	return 0;
