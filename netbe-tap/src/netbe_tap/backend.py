@@ -47,7 +47,7 @@ class Tap(netbe.fdbackend.FdBackend):
         self.ifname = opened.ifname
         """The interface's name."""
         self._counters = opened.counters
-        self._drops_before = linux.kernel_drops(opened.counters, opened.ifname)
+        self._drops_before = opened.drops
         self._drops = 0
         self._drops_lock = threading.Lock()
         self._process = os.getpid()
@@ -112,6 +112,7 @@ class _Opened:
     fds: list[int] = field(default_factory=list)
     ifname: str = ""
     counters: int = -1
+    drops: int = 0
     capabilities: Features = NO_FEATURES
 
     def close(self) -> None:
@@ -132,6 +133,7 @@ def _open(request: Request) -> _Opened:
         linux.set_header(first)
         opened.capabilities = linux.probe_capabilities(first)
         opened.counters = linux.open_counters()
+        opened.drops = linux.kernel_drops(opened.counters, opened.ifname)
         with applied(opened.ifname, request.settings):
             # Last, since these outlive us.
             if request.owner is not None:
