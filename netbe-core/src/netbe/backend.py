@@ -508,6 +508,8 @@ def _after_fork_in_child() -> None:
     for backend in list(Backend._alive):  # noqa: SLF001 - of this module
         if not backend._closed:  # noqa: SLF001
             backend._barred = _forked  # noqa: SLF001
+            # A thread that the child does not have may have held them.
+            backend._rx_lock, backend._tx_lock, backend._wait_lock = (threading.Lock() for _ in range(3))  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

@@ -54,6 +54,7 @@ struct ring {
 struct ring_port {
 	struct netbe_port port; /* first */
 	struct netbe_port_stats stats;
+	pid_t maker; /* a forked child has the memory for itself, and the descriptors with its parent */
 
 	alignas(LINE) struct ring *tx;
 	uint64_t tail;      /* as published */
@@ -422,6 +423,7 @@ port_new(struct ring *tx, struct ring *rx, uint32_t max_frame, const uint64_t *f
 	    .arm = ring_arm,
 	    .link_up = ring_link_up,
 	};
+	p->maker = getpid();
 	for (int i = 0; features != NULL && i < NETBE_FEATURE_WORDS; i++)
 		p->port.features[i] = features[i];
 	return &p->port;
@@ -473,10 +475,12 @@ nb_ring_port_free(struct netbe_port *port)
 	__atomic_store_n(&p->tx->no_producer, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&p->rx->no_consumer, 1, __ATOMIC_RELEASE);
 	/* Written whether armed or not: a hang-up is told by a descriptor that stays readable. */
-	while (write(p->tx->consumer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
-	while (write(p->rx->producer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
+	if (p->maker == getpid()) {
+		while (write(p->tx->consumer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
+		while (write(p->rx->producer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
+	}
 	ring_drop(p->tx);
 	ring_drop(p->rx);
 	free(p);
