@@ -291,9 +291,9 @@ class Backend(abc.ABC):
     def recv_burst(self, batch: "FrameBatch") -> int:
         """Empty `batch`, then fill it with the frames that are there and fit; returns how many.
 
-        Raises `FrameTooLong` when not even the first fits.
+        Raises `FrameTooLong` when not even the first fits, `ValueError` for a batch that was made of frames.
         """
-        batch.clear()
+        batch._empty()  # noqa: SLF001 - of this package
         with self._rx_lock:
             self._check()
             while len(batch) < batch.max_frames:

@@ -254,7 +254,7 @@ class PortBackend(Backend):
             return length
 
     def recv_burst(self, batch: FrameBatch) -> int:
-        batch.clear()
+        batch._empty()  # noqa: SLF001 - of this package
         buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
         with self._rx_lock:
             self._check()
