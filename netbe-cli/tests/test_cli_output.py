@@ -151,7 +151,7 @@ class Terminal:
     def wait(self, condition: Callable[[bytes], bool]) -> None:
         end = time.monotonic() + PATIENCE
         while not condition(self.shown):
-            assert time.monotonic() < end, self.shown
+            assert time.monotonic() < end, self.shown[-2000:]
             if select.select([self._ours], [], [], 0.1)[0]:
                 self.shown += os.read(self._ours, 65536)
 
@@ -165,7 +165,7 @@ class Terminal:
                 self.shown += os.read(self._ours, 65536)
             except OSError:  # EIO: nobody has the terminal open any more
                 return self.process.wait(PATIENCE)
-        raise AssertionError(self.shown)
+        raise AssertionError(self.shown[-2000:])
 
     def lines(self) -> list[str]:
         """What was shown, without control sequences."""
