@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import NETBE, Done, Wire, environment, netbe
+from command import NETBE, Done, Wire, environment, in_process, netbe
 from fakedist import files_of, write
 from needs import need_lab, need_programs
 
@@ -59,7 +59,7 @@ def line_of(done: Done, status: int) -> str:
     ],
 )  # fmt: skip
 def test_what_is_asked_wrongly_is_status_2_and_says_what_is_wrong(words: list[str], said: str) -> None:
-    assert said in line_of(netbe(*words), 2)
+    assert said in line_of(in_process(*words), 2)
 
 
 @pytest.mark.parametrize("command", ["info", "gen", "sink"])
@@ -77,12 +77,17 @@ def test_what_is_asked_wrongly_is_status_2_and_says_what_is_wrong(words: list[st
     ],
 )
 def test_a_name_that_cannot_be_is_status_2_and_one_line(command: str, name: str, said: str) -> None:
-    assert said in line_of(netbe(command, name), 2)
+    assert said in line_of(in_process(command, name), 2)
 
 
 def test_a_pump_with_one_bad_name_opens_nothing() -> None:
-    assert "bogus0" in line_of(netbe("bridge", "pair:a", "bogus0"), 2)
-    assert "bogus0" in line_of(netbe("switch", "pair:a", "pair:b", "bogus0"), 2)
+    assert "bogus0" in line_of(in_process("bridge", "pair:a", "bogus0"), 2)
+    assert "bogus0" in line_of(in_process("switch", "pair:a", "pair:b", "bogus0"), 2)
+
+
+def test_a_process_has_the_same_status_and_lines() -> None:
+    for words in (("gen", "pair:a", "--bogus"), ("info", "tapestry0"), ("info", "pair:a,bogus=1")):
+        assert netbe(*words) == in_process(*words)
 
 
 def test_an_error_of_the_system_is_status_1_and_one_line(plugin: dict[str, str]) -> None:
