@@ -2,6 +2,7 @@
 """Scatter-gather lists: however bytes are split, they are the same bytes."""
 
 import contextlib
+import random
 from array import array
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,8 +16,8 @@ from pumping import take
 import netbe
 from netbe import Features, buf_to_iov, count_iov, iov_to_buf
 
-splits = st.lists(st.integers(0, 3000), max_size=12)
-contents = st.binary(min_size=14, max_size=2000)
+splits = st.lists(st.integers(0, 60) | st.integers(0, 2000), max_size=20)
+contents = st.builds(lambda seed, n: random.Random(seed).randbytes(n), st.integers(), st.integers(14, 2000))
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -66,6 +67,14 @@ def test_scattered_and_gathered_again_it_is_the_same(data: bytes, cuts: list[int
     iov = [bytearray(len(part)) for part in split(data, cuts)]
     assert buf_to_iov(b"".join(split(data, more)), iov) == len(data)
     assert iov_to_buf(iov) == data
+
+
+def test_runs_may_be_of_one_byte_each_and_many() -> None:
+    data = random.Random(1).randbytes(1500)
+    assert iov_to_buf([data[i : i + 1] for i in range(1500)]) == data
+    iov = [bytearray(1) for _ in range(1500)]
+    assert buf_to_iov(data, iov) == 1500
+    assert b"".join(iov) == data
 
 
 def test_one_run_of_bytes_is_an_iov_too() -> None:
