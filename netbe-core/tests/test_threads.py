@@ -38,7 +38,7 @@ class Caller:
         self._call = call
         self.result: object = None
         self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
