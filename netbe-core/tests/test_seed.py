@@ -194,3 +194,12 @@ def test_without_a_backend_any_header_that_exists_is_agreed(hdr_len: int) -> Non
 def test_without_a_backend_no_feature_is_agreed_and_no_other_header(features: Features, hdr_len: int) -> None:
     with pytest.raises(netbe.NotSupportedError, match="without a backend"):
         netbe.netbe_set_cap(None, features, hdr_len)
+
+
+def test_without_a_backend_the_link_is_down() -> None:
+    assert not netbe.netbe_link_up(None)
+    near, far = netbe.make_pair()
+    with near, far:
+        assert netbe.netbe_link_up(near)
+        far.close()
+        assert not netbe.netbe_link_up(near)

@@ -6,8 +6,9 @@ import select
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from netbe import refusals
 from netbe._native import ffi, lib
-from netbe.backend import LONGEST, Backend, too_little_room
+from netbe.backend import LONGEST, Backend
 from netbe.batch import FrameBatch
 from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
 from netbe.iov import Buffers, iov_to_buf, views
@@ -153,7 +154,7 @@ class PortBackend(Backend):
 
     def _link_up(self) -> bool:
         with self._wait_lock:
-            return not self._closed and any(port.link_up for port in self._path.ports)
+            return not self._closed and all(port.link_up for port in self._path.ports)
 
     @property
     def nports(self) -> int:
@@ -236,7 +237,7 @@ class PortBackend(Backend):
             vector = ffi.new("struct iovec[]", [(part, len(part)) for part in kept])
             length = lib.nb_io_recvv(io, vector, len(kept))
             if length == -errno.EMSGSIZE:
-                raise too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
+                raise refusals.too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
             if length < 0:
                 raise self._receive_error(-length)
             if length:
@@ -261,7 +262,7 @@ class PortBackend(Backend):
             io = self._path.rx()
             count = lib.nb_io_recv_burst(io, buffer, batch.capacity, offsets, lengths, batch.max_frames)
             if count == -errno.EMSGSIZE:
-                raise too_little_room(lib.nb_io_peek(io), batch.capacity)
+                raise refusals.too_little_room(lib.nb_io_peek(io), batch.capacity)
             if count < 0:
                 raise self._receive_error(-count)
             batch._filled(count)  # noqa: SLF001 - of this package
