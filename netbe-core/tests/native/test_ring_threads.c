@@ -325,6 +325,33 @@ who_waits_for_room_is_told_that_nobody_reads(void)
 	nb_ring_port_free(here);
 }
 
+static void *
+hangs_up(void *arg)
+{
+	nb_ring_port_free(arg);
+	return NULL;
+}
+
+/* Arming takes wake-ups back, but not that of a hang-up. */
+static void
+a_hang_up_wakes_who_arms_just_then(void)
+{
+	struct netbe_port *here, *there;
+	struct pollfd look[2];
+	pthread_t thread;
+
+	CHECK(nb_ring_pair_new(0, 1518, NULL, &here, &there) == 0);
+	look[0] = (struct pollfd){.fd = here->rx_wait.fd, .events = here->rx_wait.events};
+	look[1] = (struct pollfd){.fd = here->tx_wait.fd, .events = here->tx_wait.events};
+	CHECK(ring_send(there, 0, 60) == 1);
+	CHECK(pthread_create(&thread, NULL, hangs_up, there) == 0);
+	while (here->link_up(here))
+		CHECK(here->arm(here, NETBE_ARM_RX | NETBE_ARM_TX) == 0);
+	pthread_join(thread, NULL);
+	CHECK(poll(look, 2, 0) == 2);
+	nb_ring_port_free(here);
+}
+
 int
 main(void)
 {
@@ -347,5 +374,7 @@ main(void)
 		every_frame_arrives_as_it_was(few, false, 50);
 		who_waits_for_room_is_told_that_nobody_reads();
 	}
+	for (int i = 0; i < 2000; i++)
+		a_hang_up_wakes_who_arms_just_then();
 	return 0;
 }
