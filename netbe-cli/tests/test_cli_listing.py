@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from command import Done, Wire, environment, netbe
+from command import Wire, environment, in_process, netbe
 from fakedist import files_of, write
-from typer.testing import CliRunner
 
 import netbe as library
 from netbe_cli import checkup
-from netbe_cli.main import app, click_command
+from netbe_cli.main import click_command
 
 COMMANDS = tuple(click_command.commands)
 BACKEND = {"prefix", "distribution", "version", "value", "error", "loaded", "summary", "options"}
@@ -32,13 +31,6 @@ INFO = {
 BROKEN = "raise RuntimeError('no good')"
 
 
-def in_process(*words: str) -> Done:
-    """Without a process: for what needs neither signals nor a terminal."""
-    result = CliRunner().invoke(app, list(words))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Done(result.exit_code, result.stdout, result.stderr)
-
-
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
     """A distribution that is installed, whose plugin cannot be imported."""
@@ -47,7 +39,7 @@ def broken(tmp_path: Path) -> dict[str, str]:
 
 
 def test_backends_are_listed_in_a_table() -> None:
-    done = in_process("backends")
+    done = netbe("backends")
     assert (done.status, done.err) == (0, "")
     head, *rows = (line.split() for line in done.out.splitlines())
     assert head == ["prefix", "distribution", "version"]
@@ -56,7 +48,7 @@ def test_backends_are_listed_in_a_table() -> None:
 
 
 def test_backends_are_listed_as_json() -> None:
-    done = in_process("backends", "--json")
+    done = netbe("backends", "--json")
     entries = json.loads(done.out)
     assert all(set(entry) == BACKEND for entry in entries)
     (pair,) = (entry for entry in entries if entry["prefix"] == "pair")
@@ -200,7 +192,7 @@ def imported(*words: str) -> set[str]:
 @pytest.mark.parametrize("words", [("--help",), ("gen", "--help"), ("backends",)])
 def test_what_only_looks_imports_no_plugin_no_native_code_and_no_rich(words: tuple[str, ...]) -> None:
     modules = imported(*words)
-    assert not modules & {"netbe_tap", "netbe._native", "netbe.pump", "pyroute2", "pluggy", "rich.live"}
+    assert not modules & {"netbe_tap", "netbe._native", "netbe.pump", "pyroute2", "rich.live"}
 
 
 def test_help_and_the_list_come_soon() -> None:

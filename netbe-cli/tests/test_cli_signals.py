@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Ctrl-C and SIGTERM end a command in order, with its summary; a second one ends it at once."""
 
+import os
 import signal
 import subprocess
+import sys
+import threading
+import time
 
 import pytest
-from command import Netbe, Wire
+from command import PATIENCE, Netbe, Wire
 from pumping import frame, until
+
+from netbe_cli.signals import ending
 
 BOTH = [signal.SIGINT, signal.SIGTERM]
 
@@ -81,3 +87,35 @@ def test_the_second_sigterm_ends_what_the_first_cannot(plugin: dict[str, str]) -
             running.process.wait(0.3)
         running.signal(signal.SIGTERM)
         assert running.done().status == -signal.SIGTERM
+
+
+def test_a_signal_at_any_moment_is_heard() -> None:
+    # The timer's signal comes in the middle of anything that the main thread does while it looks.
+    code = (
+        "import random, signal\n"
+        "from netbe_cli.signals import ending\n"
+        "for _ in range(1000):\n"
+        "    with ending(None) as end:\n"
+        "        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))\n"
+        "        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))\n"
+        "        while not end.sleep(0):\n"
+        "            pass\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=True)
+
+
+def test_a_signal_ends_a_sleep_at_once() -> None:
+    with ending(None) as end:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        begin = time.monotonic()
+        assert end.sleep(PATIENCE)
+    assert time.monotonic() - begin < PATIENCE / 4
+
+
+def test_after_the_end_signals_do_what_they_did_before() -> None:
+    before = [signal.getsignal(which) for which in BOTH]
+    with ending(0.0) as end:
+        assert end.due
+        assert end.sleep(PATIENCE)
+        assert [signal.getsignal(which) for which in BOTH] != before
+    assert [signal.getsignal(which) for which in BOTH] == before

@@ -248,14 +248,14 @@ def test_a_second_receiver_and_a_second_sender_are_busy_and_the_first_goes_on() 
             receiving = asyncio.create_task(there.recv())
             await turns()
             with pytest.raises(netbe.BackendBusy, match="one task receive"):
-                await there.recv()
+                await soon(there.recv())
             await here.send(frame(2, 1, "for the first"))
             assert await soon(receiving) == frame(2, 1, "for the first")
             fill(here)
             sending = asyncio.create_task(here.send(frame(2, 1)))
             await turns()
             with pytest.raises(netbe.BackendBusy, match="one task send"):
-                await here.send(frame(2, 1))
+                await soon(here.send(frame(2, 1)))
             await soon(there.recv())
             await soon(sending)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The contract's calls, the same on every kind of backend."""
 
+import contextlib
 import errno
 import select
+import socket
 import time
 
 import pytest
@@ -371,3 +373,61 @@ def test_after_close_every_call_raises_and_the_link_is_down(kind: Kind) -> None:
     kind.backend.recv_disable()
     assert not kind.backend.link_up
     assert not kind.backend.pending
+
+
+# --- what only some kinds have
+
+
+def test_a_backend_of_several_queues_gives_the_frames_of_all_and_peeks_the_same() -> None:
+    mine, theirs = zip(
+        *(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(3)), strict=True
+    )
+    with contextlib.ExitStack() as stack:
+        for one in theirs:
+            stack.enter_context(one)
+        backend = stack.enter_context(netbe.FdBackend("queues", [one.detach() for one in mine]))
+        assert backend.nports == 3
+        sent = [frame(1, queue, str(number)) for number in range(5) for queue in range(3)]
+        for number, data in enumerate(sent):
+            theirs[number % 3].send(data)
+        got = []
+        for _ in sent:
+            length = backend.peek_recvlen()
+            assert backend.wait(1)
+            assert [backend.peek_recvlen() for _ in range(3)] == [length] * 3
+            got.append(backend.recv())
+        assert backend.recv() is None
+        assert sorted(filter(None, got)) == sorted(sent)
+        # Each queue keeps its order.
+        assert all([one for one in got if one and one[11] == queue] == sent[queue::3] for queue in range(3))
+        assert backend.stats.rx_frames == len(sent)
+        theirs[1].send(ONE)
+        assert select.select([backend.fileno()], [], [], 5)[0]
+
+
+def test_a_descriptor_without_header_can_have_no_offloads() -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine, theirs:
+        with pytest.raises(ValueError, match="device_hdr_len"):
+            netbe.FdBackend("odd", mine.fileno(), capabilities=Features.CSUM)
+        assert mine.fileno() >= 0
+        mine.send(ONE)
+        assert theirs.recv(100) == ONE
+
+
+@pytest.mark.parametrize("hdr_len", [-1, 1, 11, 14])
+def test_a_descriptors_header_has_0_10_or_12_bytes_too(hdr_len: int) -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine, theirs:
+        with pytest.raises((OSError, ValueError, OverflowError)):
+            netbe.FdBackend("odd", mine.fileno(), device_hdr_len=hdr_len)
+        mine.send(ONE)
+        assert theirs.recv(100) == ONE
+
+
+def test_bounds_that_no_frame_can_keep_are_refused() -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with mine, theirs:
+        for bounds in ({"min_frame": 100, "max_frame": 99}, {"max_frame": 69632 - 11}):
+            with pytest.raises(OSError, match="Invalid argument"):
+                netbe.FdBackend("odd", mine.fileno(), **bounds)

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pumping import PATIENCE, PythonBackend, descriptors, frame, packet_pair
 
 import netbe
 from netbe import Event, EventLoop
 from netbe.events import WRITE, default_loop
-from pumping import PATIENCE, PythonBackend, descriptors, frame, packet_pair
 
 Cable = tuple[netbe.PortBackend, netbe.PortBackend]
 
@@ -138,7 +138,7 @@ def test_frames_held_in_user_space_count_though_the_descriptor_is_silent(loop: E
         got: list[bytes | None] = []
         loop.add(backend, lambda _: got.append(backend.recv())).enable()
         assert select.select([backend.fileno()], [], [], 0)[0] == []
-        assert [loop.step(None) for _ in range(3)] == [1, 1, 1]
+        assert [loop.step(PATIENCE) for _ in range(3)] == [1, 1, 1]
         assert got == [frame(2, 1, str(n)) for n in range(3)]
         assert loop.step() == 0
 
@@ -153,8 +153,8 @@ def test_recv_enable_with_frames_held_calls_back(loop: EventLoop) -> None:
         near.peek_recvlen()
         assert loop.step() == 0  # disabled at first
         near.recv_enable()
-        assert loop.step(None) == 1
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
+        assert loop.step(PATIENCE) == 1
         assert got == [frame(2, 1, "held"), frame(2, 1, "next")]
 
 
@@ -168,9 +168,9 @@ def test_a_python_backend_is_seen_with_a_descriptor_and_without(
         loop.add(backend, lambda _: got.append(backend.recv())).enable()
         assert loop.step(0.02) == 0
         backend.arrive(frame(2, 1, "one"), frame(2, 1, "two"))
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         backend.peek_recvlen()
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         assert got == [frame(2, 1, "one"), frame(2, 1, "two")]
 
 
@@ -186,7 +186,7 @@ def test_a_backend_without_a_descriptor_that_fails_calls_back_to_be_asked(loop: 
 
         loop.add(backend, ask).enable()
         backend.receive_error = netbe.BackendGone("unplugged")
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         assert "unplugged" in met[0]
 
 
@@ -226,7 +226,7 @@ def test_nothing_is_called_after_disable_not_even_for_what_was_queued_in_the_sam
     for end, other in zip(ends, others, strict=True):
         end.recv_enable()
         other.send(frame(2, 1))
-    assert loop.step(None) == 1
+    assert loop.step(PATIENCE) == 1
     assert len(called) == 1
     assert loop.step() == 1  # the one that silenced
     assert called[0] is called[1]
@@ -256,10 +256,10 @@ def test_a_wake_up_queued_before_disable_and_enable_is_stale(loop: EventLoop, ca
             event.enable()
         far.send(frame(2, 1))
         third.send(frame(2, 1))
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         assert loop.step() == 0
         far.send(frame(2, 1))
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         assert called[-1] is events[0]
 
 
@@ -303,7 +303,7 @@ def test_a_callback_may_close_its_backend(loop: EventLoop) -> None:
     with netbe.open("pair:closing") as far:
         near.recv_enable()
         far.send(frame(2, 1))
-        assert loop.step(None) == 1
+        assert loop.step(PATIENCE) == 1
         assert near.closed
         assert loop.step() == 0
 
@@ -367,7 +367,7 @@ def test_an_idle_loop_sleeps(loop: EventLoop, cable: Cable, monkeypatch: pytest.
     near, far = cable
     loop.add(near, lambda _: near.recv()).enable()
     far.send(frame(2, 1))
-    assert loop.step(None) == 1
+    assert loop.step(PATIENCE) == 1
     assert loop.step(0.05) == 0
     assert looks < 6
 

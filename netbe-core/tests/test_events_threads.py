@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Self
 
 import pytest
+from pumping import PATIENCE, descriptors, frame, until
 
 import netbe
 from netbe import Event, EventLoop
-from pumping import PATIENCE, descriptors, frame, until
 
 Cable = tuple[netbe.PortBackend, netbe.PortBackend]
 

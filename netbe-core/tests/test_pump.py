@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pumping import PATIENCE, descriptors, frame, packet_pair, quiet, send_all, take, until
 
 import netbe
 from netbe import Bridge, DropReason, Features
-from pumping import PATIENCE, descriptors, frame, packet_pair, quiet, send_all, take, until
 
 
 class Cables:

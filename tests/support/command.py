@@ -22,6 +22,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fakedist import files_of, write
+from typer.testing import CliRunner
+
+from netbe_cli.main import app
 
 NETBE = (sys.executable, "-m", "netbe_cli")
 PATIENCE = 20.0
@@ -185,3 +188,10 @@ def netbe(*words: object, env: Mapping[str, str] | None = None, **more: Any) -> 
     """Run the command to its end."""
     with Netbe(*words, env=env, **more) as running:
         return running.done()
+
+
+def in_process(*words: str) -> Done:
+    """Run it to its end without a process: for what needs neither signals nor streams of its own."""
+    result = CliRunner().invoke(app, list(words), prog_name="netbe")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)

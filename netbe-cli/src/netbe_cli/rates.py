@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.5
 _POLL = 0.1
+_WIDE = 64
+"""Columns of a terminal that has room for frames beside bits."""
 
 
 class Rates:
@@ -60,33 +62,38 @@ def watch(
     if live and interval is None and sys.stdout.isatty():
         from rich import live as rich_live  # noqa: PLC0415 - slow to import, and only for a terminal
 
-        display = rich_live.Live(_table(rates.rows()), refresh_per_second=2, transient=True)
+        display = rich_live.Live(refresh_per_second=2, transient=True)
     step = interval or _REFRESH
     with display as shown:
+        if shown is not None:
+            shown.update(_table(rates.rows(), shown.console.width), refresh=True)
         due = time.monotonic() + step
         while running() and not end.sleep(min(_POLL, max(0.0, due - time.monotonic()))):
             if time.monotonic() < due:
                 continue
             due += step
             if shown is not None:
-                shown.update(_table(rates.rows()))
+                shown.update(_table(rates.rows(), shown.console.width))
             elif interval is not None:
                 emit_json({"seconds": round(end.elapsed, 3), "ports": rates.rows()})
 
 
-def _table(rows: list[dict[str, object]]) -> "Table":
+def _table(rows: list[dict[str, object]], width: int) -> "Table":
     from rich.table import Table  # noqa: PLC0415 - slow to import, and only for a terminal
 
-    table = Table("port", "received", "", "sent", "", "dropped", caption="Ctrl-C ends it")
+    rates = [("received\nframes/s", "rx_pps"), ("received\nbit/s", "rx_bps")]
+    rates += [("sent\nframes/s", "tx_pps"), ("sent\nbit/s", "tx_bps")]
+    if width < _WIDE:
+        rates = rates[1::2]
+    table = Table(box=None, padding=(0, 2, 0, 0), caption="Ctrl-C ends it", caption_justify="left")
+    # A name is cut before a number is.
+    table.add_column("port", no_wrap=True, max_width=max(4, width - 10 * len(rates) - 11))
+    for title, _ in rates:
+        table.add_column(title, justify="right", min_width=8)
+    table.add_column("dropped")
     for row in rows:
-        table.add_row(
-            str(row["port"]),
-            si(_number(row["rx_pps"]), "frames/s"),
-            si(_number(row["rx_bps"]), "bit/s"),
-            si(_number(row["tx_pps"]), "frames/s"),
-            si(_number(row["tx_bps"]), "bit/s"),
-            str(row["reasons"]),
-        )
+        numbers = (si(_number(row[key])) for _, key in rates)
+        table.add_row(str(row["port"]), *numbers, str(row["reasons"]))
     return table
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A clean end: SIGINT, SIGTERM and a duration all set one flag that the command waits on."""
 
+import os
+import select
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,17 +11,22 @@ from types import FrameType
 
 
 class Ending:
-    """When to end."""
+    """When to end.
+
+    A signal's handler runs in the middle of anything that the main thread does, so what it sets has no lock:
+    with a `threading.Event` it would wait for ever where it interrupts the event's own methods.
+    """
 
     def __init__(self, duration: float | None) -> None:
-        self._event = threading.Event()
+        self._asked = False
+        self._awake, self._wake = os.pipe()
         self.began = time.monotonic()
         self._deadline = None if duration is None else self.began + duration
 
     @property
     def due(self) -> bool:
         """Whether the time has come, or somebody has asked."""
-        return self._event.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
+        return self._asked or (self._deadline is not None and time.monotonic() >= self._deadline)
 
     @property
     def elapsed(self) -> float:
@@ -38,12 +44,20 @@ class Ending:
         """Sleep for so long, or until it is due; returns `due`."""
         if self._deadline is not None:
             seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
-        self._event.wait(seconds)
+        if not self._asked:
+            select.select([self._awake], [], [], seconds)
         return self.due
 
     def ask(self) -> None:
         """End as soon as may be."""
-        self._event.set()
+        if not self._asked:
+            self._asked = True
+            os.write(self._wake, b"!")
+
+    def close(self) -> None:
+        """Give its descriptors back."""
+        os.close(self._awake)
+        os.close(self._wake)
 
 
 @contextmanager
@@ -64,3 +78,4 @@ def ending(duration: float | None) -> Iterator[Ending]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        end.close()

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from netbe.seed import netbe_get_cap as netbe_get_cap
     from netbe.seed import netbe_get_vnet_hdr_len as netbe_get_vnet_hdr_len
     from netbe.seed import netbe_init as netbe_init
+    from netbe.seed import netbe_link_up as netbe_link_up
     from netbe.seed import netbe_peek_recvlen as netbe_peek_recvlen
     from netbe.seed import netbe_recv as netbe_recv
     from netbe.seed import netbe_rx_disable as netbe_rx_disable
@@ -119,6 +120,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
         "netbe_get_cap",
         "netbe_get_vnet_hdr_len",
         "netbe_init",
+        "netbe_link_up",
         "netbe_peek_recvlen",
         "netbe_recv",
         "netbe_rx_disable",

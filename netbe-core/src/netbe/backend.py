@@ -17,11 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from netbe import refusals
 from netbe.errors import (
-    BackendBusy,
-    BackendClosed,
-    ForkedError,
-    FrameTooLong,
     NetbeError,
     NoNativePort,
     NotSupportedError,
@@ -165,7 +162,7 @@ class Backend(abc.ABC):
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
-            if self._barred is not _forked:
+            if self._barred is not refusals.forked:
                 warnings.warn(f"{self!r} was never closed", ResourceWarning, source=self, stacklevel=2)
             with contextlib.suppress(Exception):
                 self.close()
@@ -283,7 +280,7 @@ class Backend(abc.ABC):
                 return 0
             room = count_iov(iov)
             if room < len(frame):
-                raise too_little_room(len(frame), room)
+                raise refusals.too_little_room(len(frame), room)
             buf_to_iov(frame, iov)
             self._path.take()
             return len(frame)
@@ -291,9 +288,9 @@ class Backend(abc.ABC):
     def recv_burst(self, batch: "FrameBatch") -> int:
         """Empty `batch`, then fill it with the frames that are there and fit; returns how many.
 
-        Raises `FrameTooLong` when not even the first fits.
+        Raises `FrameTooLong` when not even the first fits, `ValueError` for a batch that was made of frames.
         """
-        batch.clear()
+        batch._empty()  # noqa: SLF001 - of this package
         with self._rx_lock:
             self._check()
             while len(batch) < batch.max_frames:
@@ -307,7 +304,7 @@ class Backend(abc.ABC):
                     break
                 if not batch.fits(len(frame)):
                     if len(batch) == 0:
-                        raise too_little_room(len(frame), batch.capacity)
+                        raise refusals.too_little_room(len(frame), batch.capacity)
                     break
                 batch.append(frame)
                 self._path.take()
@@ -406,7 +403,7 @@ class Backend(abc.ABC):
         with quiet, self._rx_lock, self._tx_lock:
             self._check()
             self._user = user
-            self._barred = _busy
+            self._barred = refusals.busy
             return []
 
     def _take_partial(self) -> list[bytes]:
@@ -419,7 +416,7 @@ class Backend(abc.ABC):
         with self._rx_lock, self._tx_lock:
             if self._user is user:
                 self._user = None
-                if self._barred is _busy:
+                if self._barred is refusals.busy:
                     self._barred = None
                     resumed = self._event
         if resumed is not None:
@@ -432,7 +429,7 @@ class Backend(abc.ABC):
 
         A pump that has the ports is stopped first. In a forked child it frees only what is the child's own.
         """
-        user, forked = self._user, self._barred is _forked
+        user, forked = self._user, self._barred is refusals.forked
         if user is not None and not forked and not self._closed:
             stop = getattr(user, "stop", None)
             if stop is not None:
@@ -443,7 +440,7 @@ class Backend(abc.ABC):
             if self._closed:
                 return
             self._closed = True
-            self._barred = _closed
+            self._barred = refusals.closed
             for waker in self._wakers:
                 with contextlib.suppress(OSError):
                     os.eventfd_write(waker, 1)
@@ -474,40 +471,16 @@ class Backend(abc.ABC):
             os.close(waker)
 
     def _check_open(self) -> None:
-        if self._barred is not None and self._barred is not _busy:
+        if self._barred is not None and self._barred is not refusals.busy:
             raise self._barred(self)
-
-
-def too_little_room(needed: int, room: int) -> FrameTooLong:
-    """The error of a receiving call with `room` bytes for a frame of `needed`."""
-    return FrameTooLong(
-        f"the next frame has {needed} bytes, and there is room for {room}",
-        needed=needed,
-        hint="it is kept: offer more room, or take it out with rx_discard()",
-    )
-
-
-def _closed(backend: Backend) -> NetbeError:
-    return BackendClosed(f"{backend.name} is closed", hint="open it again")
-
-
-def _forked(backend: Backend) -> NetbeError:
-    return ForkedError(
-        f"{backend.name} was opened before this process was forked", hint="open it in the child"
-    )
-
-
-def _busy(backend: Backend) -> NetbeError:
-    return BackendBusy(
-        f"{backend.name} is in the hands of {backend._user!r}",  # noqa: SLF001 - of this module
-        hint="stop it, or use the pump's own counters and the other end of the cable",
-    )
 
 
 def _after_fork_in_child() -> None:
     for backend in list(Backend._alive):  # noqa: SLF001 - of this module
         if not backend._closed:  # noqa: SLF001
-            backend._barred = _forked  # noqa: SLF001
+            backend._barred = refusals.forked  # noqa: SLF001
+            # A thread that the child does not have may have held them.
+            backend._rx_lock, backend._tx_lock, backend._wait_lock = (threading.Lock() for _ in range(3))  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

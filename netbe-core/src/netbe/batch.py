@@ -105,6 +105,12 @@ class FrameBatch:
         self._end = 0
         return self
 
+    def _empty(self) -> None:
+        """Clear it, to be filled; `ValueError` where there are only given frames, whose bytes never change."""
+        if not isinstance(self._buffer, bytearray):
+            raise ValueError(f"{self!r} was made of frames; make one with a capacity to receive into")  # noqa: TRY004 - its state, not its type
+        self.clear()
+
     def fits(self, length: int) -> bool:
         """Whether one more frame of `length` bytes has room."""
         return (

@@ -41,6 +41,10 @@ class FdBackend(PortBackend):
         the peer is gone; by default it does for SEQPACKET sockets, and not where empty datagrams exist. When
         this raises, the descriptors stay the caller's.
         """
+        if capabilities and not device_hdr_len:
+            raise ValueError(
+                f"{name}: offloads need a device_hdr_len of 10 or 12 bytes, to tell what a frame asks for"
+            )
         fds = (fd,) if isinstance(fd, int) else tuple(fd)
         self.device_hdr_len = device_hdr_len
         self.capabilities = capabilities

@@ -5,7 +5,9 @@
 first try of anything run on: no privilege, no device, every offload.
 """
 
+import os
 import threading
+import weakref
 
 from netbe._native import ffi, lib
 from netbe.backend import MAX_FRAME
@@ -57,8 +59,18 @@ class _Waiting:
     """The ends that were made and not opened yet, by name; opening the second end takes it out."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._other: dict[str, tuple[Port, PairEnd]] = {}
+        # Taken again by the same thread when an end is collected, and so closed, in the middle of open().
+        self._lock = threading.RLock()
+        # The end that was opened is its user's: one that nobody holds any more shall be collected.
+        self._other: dict[str, tuple[Port, weakref.ref[PairEnd]]] = {}
+        os.register_at_fork(after_in_child=self._drop_all)
+
+    def _drop_all(self) -> None:
+        """The cables are the parent's: in a forked child, the same name begins a new one."""
+        self._lock = threading.RLock()
+        for port, _ in self._other.values():
+            port.close()
+        self._other.clear()
 
     def open(self, name: Name, *, room: int, max_frame: int) -> PairEnd:
         key = name.rest.removeprefix(":")
@@ -68,22 +80,23 @@ class _Waiting:
             )
         with self._lock:
             waiting = self._other.pop(key, None)
-            if waiting is not None and not waiting[1].closed:
-                return PairEnd(name.text, [waiting[0]])
             if waiting is not None:
-                waiting[0].close()  # the first end came and went; begin anew
+                port, first = waiting[0], waiting[1]()
+                if first is not None and not first.closed:
+                    return PairEnd(name.text, [port])
+                port.close()  # the first end came and went; begin anew
             a, b = _make_ports(room, max_frame)
             end = PairEnd(name.text, [a])
-            self._other[key] = (b, end)
-            end._on_close.append(lambda _: self._forget(key, end))  # noqa: SLF001 - of this package
+            self._other[key] = (b, weakref.ref(end))
+            end._on_close.append(lambda _: self._forget(key, b))  # noqa: SLF001 - of this package
             return end
 
-    def _forget(self, key: str, end: PairEnd) -> None:
+    def _forget(self, key: str, port: Port) -> None:
         with self._lock:
             waiting = self._other.get(key)
-            if waiting is not None and waiting[1] is end:
+            if waiting is not None and waiting[0] is port:
                 del self._other[key]
-                waiting[0].close()
+                port.close()
 
 
 _waiting = _Waiting()

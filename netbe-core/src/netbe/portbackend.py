@@ -6,14 +6,15 @@ import select
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from netbe import refusals
 from netbe._native import ffi, lib
-from netbe.backend import LONGEST, Backend, too_little_room
+from netbe.backend import LONGEST, Backend
 from netbe.batch import FrameBatch
 from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
 from netbe.iov import Buffers, iov_to_buf, views
 from netbe.native import Port
 from netbe.sizes import check_size
-from netbe.stats import Stats
+from netbe.stats import DropReason, Stats
 
 if TYPE_CHECKING:
     from netbe._native import CData
@@ -117,7 +118,8 @@ class PortPath:
         return pieces
 
     def close(self) -> None:
-        self.stats()
+        held = sum(max(0, lib.nb_io_pending(io)) for io in self.ios)
+        self._last = self.stats() + Stats(rx_dropped={DropReason.STOPPED: held} if held else {})
         self._free()
         for port in self.ports:
             port.close()
@@ -152,7 +154,7 @@ class PortBackend(Backend):
 
     def _link_up(self) -> bool:
         with self._wait_lock:
-            return not self._closed and any(port.link_up for port in self._path.ports)
+            return not self._closed and all(port.link_up for port in self._path.ports)
 
     @property
     def nports(self) -> int:
@@ -235,7 +237,7 @@ class PortBackend(Backend):
             vector = ffi.new("struct iovec[]", [(part, len(part)) for part in kept])
             length = lib.nb_io_recvv(io, vector, len(kept))
             if length == -errno.EMSGSIZE:
-                raise too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
+                raise refusals.too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
             if length < 0:
                 raise self._receive_error(-length)
             if length:
@@ -253,14 +255,14 @@ class PortBackend(Backend):
             return length
 
     def recv_burst(self, batch: FrameBatch) -> int:
-        batch.clear()
+        batch._empty()  # noqa: SLF001 - of this package
         buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
         with self._rx_lock:
             self._check()
             io = self._path.rx()
             count = lib.nb_io_recv_burst(io, buffer, batch.capacity, offsets, lengths, batch.max_frames)
             if count == -errno.EMSGSIZE:
-                raise too_little_room(lib.nb_io_peek(io), batch.capacity)
+                raise refusals.too_little_room(lib.nb_io_peek(io), batch.capacity)
             if count < 0:
                 raise self._receive_error(-count)
             batch._filled(count)  # noqa: SLF001 - of this package

@@ -106,3 +106,8 @@ def netbe_set_cap(be: Backend | None, features: Features, vnet_hdr_len: int) -> 
 def netbe_get_vnet_hdr_len(be: Backend | None) -> int:
     """The header length at the contract: 0, 10 or 12. See `Backend.vnet_hdr_len`."""
     return 0 if be is None else be.vnet_hdr_len
+
+
+def netbe_link_up(be: Backend | None) -> bool:
+    """Whether frames can reach the other side; without a backend they can't. Not among the seed's calls."""
+    return be is not None and be.link_up

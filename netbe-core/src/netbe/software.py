@@ -6,6 +6,7 @@ length and the agreed one, the check of each header, checksums and segmentation 
 asks and the other was not agreed to do, keeping a frame that was looked at, and the counters.
 """
 
+import struct
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,17 @@ from netbe.features import Features
 from netbe.iov import Buffers, iov_to_buf
 from netbe.sizes import check_size
 from netbe.stats import DropReason, Stats
+from netbe.vnet import GsoType
 
 if TYPE_CHECKING:
     from netbe.backend import Backend
 
-_LONGEST = 69632
-_HEADERS = 512
-"""Bytes of headers that each segment may begin with."""
+_LONGEST = 69632 - 12  # a header fits in front
+_TRANSPORT = 60 + 8
+"""Bytes of the longest TCP header and of what a fragment adds (IPv6, RFC 8200, 4.5)."""
 
-_NOTHING = bytes(12)
+_NOTHING = bytes(10) + b"\x01\x00"
+"""The header of a frame that asks for nothing, and is in one buffer."""
 
 
 class SoftwarePath:
@@ -175,9 +178,11 @@ def _check(header: bytes, frame: bytes) -> Features | None:
 def _cut(header: bytes, frame: bytes, undone: Features) -> list[tuple[bytes, bytes]]:
     """Do in software what the receiver does not; empty when it cannot be done."""
     c_frame, *_keep = _c_frame(header, frame)
-    gso_size = int.from_bytes(header[4:6], "little")
+    gso_size, csum_start = struct.unpack_from("<HH", header, 4)
+    if header[1] == GsoType.UDP:
+        gso_size &= ~7  # fragments begin at multiples of 8
     most = len(frame) // gso_size + 2 if header[1] and gso_size else 1
-    room = bytearray(len(frame) + most * _HEADERS)
+    room = bytearray(len(frame) + most * (csum_start + _TRANSPORT))
     lengths = ffi.new("uint32_t[]", most)
     count = lib.nb_segment(
         c_frame, int(~undone & Features.host_offloads()), 64, ffi.from_buffer(room), len(room), lengths, most

@@ -54,10 +54,13 @@ class VnetHeader:
     def pack(self, length: int = 12) -> bytes:
         """The header as `length` bytes: 0, 10 or 12; little-endian, as virtio 1.0 and later have it."""
         fields = (self.flags, self.gso_type, self.hdr_len, self.gso_size, self.csum_start, self.csum_offset)
-        if length == _LONG.size:
-            return _LONG.pack(*fields, self.num_buffers)
-        if length == _SHORT.size:
-            return _SHORT.pack(*fields)
+        try:
+            if length == _LONG.size:
+                return _LONG.pack(*fields, self.num_buffers)
+            if length == _SHORT.size:
+                return _SHORT.pack(*fields)
+        except struct.error as error:
+            raise BadHeaderError(f"a field of {self!r} does not fit its place: {error}") from None
         if length == 0:
             return b""
         raise BadHeaderError(f"a virtio-net header has 0, 10 or 12 bytes, not {length}")

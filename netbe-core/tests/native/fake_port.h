@@ -202,7 +202,9 @@ fake_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_
 
 		if (p->tx_error != 0)
 			rc = p->tx_error;
-		else if (f->len < port->min_frame || (f->hdr.gso_type == 0 && f->len > port->max_frame))
+		else if (f->len < port->min_frame)
+			rc = -EINVAL;
+		else if (f->hdr.gso_type == 0 && f->len > port->max_frame)
 			rc = -EMSGSIZE;
 		else if (p->out.count >= p->room)
 			rc = -EAGAIN;

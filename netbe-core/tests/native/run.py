@@ -9,7 +9,9 @@ test_*.c   a program with a main(); it passes when it exits with 0. AddressSanit
 fuzz_*.c   a libFuzzer target. It runs for --seconds from corpus/<its name>/, which stays as it is.
 
 Each links with those of netbe-core's and its own distribution's C files that it needs, and sees their headers.
-Needs clang with its sanitizer runtimes (Debian: clang, libclang-rt-dev).
+Needs clang with its sanitizer runtimes (Debian: clang, libclang-rt-dev). With --flavour and --cc another
+compiler does too: "plain" is the tests with no sanitizer, "corpus" the fuzzers over what is known, without
+libFuzzer.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +32,10 @@ CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-g", "-O1", "-fno-omit-frame-pointer",
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # Flavour: what the library is compiled with, and what a program is linked with.
 FLAVOURS = {
+    "plain": ("-O2", "-O2"),
     "test": ("-fsanitize=address,undefined", "-fsanitize=address,undefined"),
     "tsan": ("-fsanitize=thread", "-fsanitize=thread"),
+    "corpus": ("-fsanitize=address,undefined", "-fsanitize=address,undefined"),
     "fuzz": ("-fsanitize=address,undefined,fuzzer-no-link", "-fsanitize=address,undefined,fuzzer"),
 }
 ENVIRONMENT = {
@@ -38,6 +43,7 @@ ENVIRONMENT = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+DEFAULT_FLAVOURS = ("test", "tsan", "fuzz")
 TEST_TIMEOUT = 300  # seconds
 
 
@@ -51,7 +57,7 @@ class Job:
     @property
     def name(self) -> str:
         """As it is shown, and what --only is held against."""
-        return self.source.stem + ("[tsan]" if self.flavour == "tsan" else "")
+        return self.source.stem + ("" if self.flavour in {"test", "fuzz"} else f"[{self.flavour}]")
 
 
 class Runner:
@@ -82,14 +88,24 @@ class Runner:
         out = self._build / job.flavour
         program, compiled = out / job.source.stem, out / f"{job.source.stem}.o"
         self._compile(job.flavour, job.source, compiled)
-        link = [FLAVOURS[job.flavour][1], str(compiled), str(out / "libnetbe.a"), "-pthread"]
+        objects = [str(compiled)]
+        if job.flavour == "corpus":
+            objects.append(str(out / f"{job.source.stem}-main.o"))
+            self._compile(job.flavour, HERE / "corpus_main.c", Path(objects[1]))
+        link = [FLAVOURS[job.flavour][1], *objects, str(out / "libnetbe.a"), "-pthread"]
         _check([self._cc, *link, "-o", str(program)])
         return program
+
+    def programs(self, jobs: Sequence[Job]) -> dict[Job, Path]:
+        """The same for many, as many at a time as there are processors."""
+        return dict(zip(jobs, self._pool.map(self.program, jobs), strict=True))
 
     def run(self, job: Job, program: Path) -> bool:
         """Run one program; what it says is shown when it fails."""
         command = [*self._prefix, str(program)]
         timeout = TEST_TIMEOUT
+        if job.flavour == "corpus":
+            command += sorted(str(path) for path in (self._corpus / job.source.stem).glob("*"))
         if job.flavour == "fuzz":
             found = self._build / f"found-{job.source.stem}"
             found.mkdir()
@@ -135,7 +151,20 @@ class Runner:
 
     def _compile(self, flavour: str, source: Path, target: Path) -> None:
         flags = [*CFLAGS, *WARNINGS, *self._includes, FLAVOURS[flavour][0], "-fno-sanitize-recover=all"]
+        if flavour == "tsan" and supports(self._cc, "-Wno-tsan"):
+            flags.append("-Wno-tsan")  # gcc: it does not follow fences; what they order is atomic
         _check([self._cc, *flags, "-c", str(source), "-o", str(target)])
+
+
+def supports(cc: str, *flags: str) -> bool:
+    """Whether a program made with these flags can be built and run."""
+    with tempfile.TemporaryDirectory(prefix="netbe-native-") as directory:
+        program = str(Path(directory) / "program")
+        build = [cc, "-Werror", *flags, "-x", "c", "-", "-pthread", "-o", program]
+        source = b"int main(void) { return 0; }"
+        if subprocess.run(build, check=False, input=source, capture_output=True).returncode != 0:
+            return False
+        return subprocess.run([*_no_randomize(), program], check=False, capture_output=True).returncode == 0
 
 
 def _no_randomize() -> list[str]:
@@ -160,13 +189,14 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _jobs(folder: Path, only: str) -> list[Job]:
+def _jobs(folder: Path, only: str, flavours: Sequence[str]) -> list[Job]:
     jobs = []
     for source in sorted(folder.glob("test_*.c")):
-        jobs.append(Job(source, "test"))
-        if "run.py: tsan" in source.read_text():
+        jobs += [Job(source, flavour) for flavour in ("plain", "test") if flavour in flavours]
+        if "tsan" in flavours and "run.py: tsan" in source.read_text():
             jobs.append(Job(source, "tsan"))
-    jobs += [Job(source, "fuzz") for source in sorted(folder.glob("fuzz_*.c"))]
+    for source in sorted(folder.glob("fuzz_*.c")):
+        jobs += [Job(source, flavour) for flavour in ("corpus", "fuzz") if flavour in flavours]
     return [job for job in jobs if fnmatch.fnmatchcase(job.name, only) or job.source.stem == only]
 
 
@@ -175,15 +205,16 @@ def _run(folder: Path, options: argparse.Namespace) -> list[str]:
     failed = []
     with tempfile.TemporaryDirectory(prefix="netbe-native-") as temporary:
         build = (options.build or Path(temporary)).resolve()
-        jobs = _jobs(folder, options.only)
+        jobs = _jobs(folder, options.only, options.flavour or DEFAULT_FLAVOURS)
         runner = Runner(folder, build, options.cc, options.seconds)
         for flavour in sorted({job.flavour for job in jobs}):
             shutil.rmtree(build / flavour, ignore_errors=True)
             runner.library(flavour)
+        programs = runner.programs(jobs)
         for job in jobs:
             for stale in (f"found-{job.source.stem}", f"merged-{job.source.stem}"):
                 shutil.rmtree(build / stale, ignore_errors=True)
-            program = runner.program(job)
+            program = programs[job]
             if not runner.run(job, program):
                 failed.append(job.name)
             elif options.update_corpus and job.flavour == "fuzz":
@@ -204,13 +235,20 @@ def main() -> int:
     )
     parser.add_argument("--only", default="*", metavar="PATTERN", help="only these, as in test_gso or fuzz_*")
     parser.add_argument("--cc", default="clang", help="the compiler (default: clang)")
+    parser.add_argument(
+        "--flavour",
+        action="append",
+        choices=sorted(FLAVOURS),
+        help="only such (default: test, tsan and fuzz)",
+    )
     parser.add_argument("--build", type=Path, help="build here and keep it (default: a temporary directory)")
     parser.add_argument("--update-corpus", action="store_true", help="keep what the fuzzers find")
     options = parser.parse_args()
     if shutil.which(options.cc) is None:
         sys.exit(f"{options.cc} is not installed; Debian has it in: clang libclang-rt-dev")
     folders = [folder.resolve() for folder in options.folder] or [HERE]
-    if not any(_jobs(folder, options.only) for folder in folders):
+    flavours = options.flavour or DEFAULT_FLAVOURS
+    if not any(_jobs(folder, options.only, flavours) for folder in folders):
         sys.exit(f"nothing here is called {options.only}")
     failed = [name for folder in folders for name in _run(folder, options)]
     if failed:

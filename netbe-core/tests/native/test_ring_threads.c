@@ -14,6 +14,7 @@
 #define MOST 64u
 #define LOST_MS 20000 /* a sleeper that nobody wakes so long was forgotten */
 #define SECOND 1000000000ull
+#define WHILE (SECOND / 2) /* how long each goes on */
 
 /* One direction's work: how many frames at most, how long at most, and how. */
 struct way {
@@ -324,11 +325,38 @@ who_waits_for_room_is_told_that_nobody_reads(void)
 	nb_ring_port_free(here);
 }
 
+static void *
+hangs_up(void *arg)
+{
+	nb_ring_port_free(arg);
+	return NULL;
+}
+
+/* Arming takes wake-ups back, but not that of a hang-up. */
+static void
+a_hang_up_wakes_who_arms_just_then(void)
+{
+	struct netbe_port *here, *there;
+	struct pollfd look[2];
+	pthread_t thread;
+
+	CHECK(nb_ring_pair_new(0, 1518, NULL, &here, &there) == 0);
+	look[0] = (struct pollfd){.fd = here->rx_wait.fd, .events = here->rx_wait.events};
+	look[1] = (struct pollfd){.fd = here->tx_wait.fd, .events = here->tx_wait.events};
+	CHECK(ring_send(there, 0, 60) == 1);
+	CHECK(pthread_create(&thread, NULL, hangs_up, there) == 0);
+	while (here->link_up(here))
+		CHECK(here->arm(here, NETBE_ARM_RX | NETBE_ARM_TX) == 0);
+	pthread_join(thread, NULL);
+	CHECK(poll(look, 2, 0) == 2);
+	nb_ring_port_free(here);
+}
+
 int
 main(void)
 {
-	struct way small = {.frames = 1000000, .longest = 64, .ns = SECOND, .burst = 8};
-	struct way any = {.frames = 1000000, .longest = LONGEST, .ns = SECOND, .burst = 8};
+	struct way small = {.frames = 1000000, .longest = 64, .ns = WHILE, .burst = 8};
+	struct way any = {.frames = 1000000, .longest = LONGEST, .ns = WHILE, .burst = 8};
 
 	every_frame_arrives_as_it_was(small, false, 1000);
 	small.burst = 1;
@@ -338,13 +366,15 @@ main(void)
 	every_frame_arrives_as_it_was(any, true, 200);
 	any.reserves = true;
 	every_frame_arrives_as_it_was(any, true, 200);
-	both_ends_fall_asleep_and_none_is_forgotten(1000000, SECOND);
-	a_frame_sent_while_the_other_end_dozes_off_wakes_it(SECOND);
+	both_ends_fall_asleep_and_none_is_forgotten(1000000, WHILE);
+	a_frame_sent_while_the_other_end_dozes_off_wakes_it(WHILE);
 	for (int i = 0; i < 20; i++) {
-		struct way few = {.frames = 50, .longest = 1518, .ns = SECOND, .burst = 8, .reserves = i % 2};
+		struct way few = {.frames = 50, .longest = 1518, .ns = WHILE, .burst = 8, .reserves = i % 2};
 
 		every_frame_arrives_as_it_was(few, false, 50);
 		who_waits_for_room_is_told_that_nobody_reads();
 	}
+	for (int i = 0; i < 2000; i++)
+		a_hang_up_wakes_who_arms_just_then();
 	return 0;
 }

@@ -2,6 +2,7 @@
 """`Tap`: the contract over Linux's tap driver."""
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import netbe.fdbackend
-from netbe.errors import NotSupportedError
+from netbe.errors import NotSupportedError, from_errno
 from netbe.features import NO_FEATURES, Features
 from netbe.stats import DropReason, Stats
 from netbe_tap import linux
@@ -46,9 +47,10 @@ class Tap(netbe.fdbackend.FdBackend):
         self.ifname = opened.ifname
         """The interface's name."""
         self._counters = opened.counters
-        self._drops_before = linux.kernel_drops(opened.counters, opened.ifname)
+        self._drops_before = opened.drops
         self._drops = 0
         self._drops_lock = threading.Lock()
+        self._process = os.getpid()
 
     @classmethod
     def open(cls, name: str, request: Request) -> Self:
@@ -65,6 +67,8 @@ class Tap(netbe.fdbackend.FdBackend):
         try:
             linux.set_offloads(self.fds[0], features)
         except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise from_errno(error.errno or errno.EIO, self.name) from error
             raise NotSupportedError(
                 f"{self.ifname}: the kernel refuses these offloads: {', '.join(features.names())}",
                 hint="USO4 and USO6 go together, and everything needs CSUM",
@@ -92,7 +96,8 @@ class Tap(netbe.fdbackend.FdBackend):
             self._drops = max(self._drops, linux.kernel_drops(self._counters, ifname) - self._drops_before)
 
     def _shutdown(self) -> None:
-        with self._drops_lock:
+        # In a forked child another thread's lock may never be released.
+        with self._drops_lock if os.getpid() == self._process else contextlib.nullcontext():
             self._look_at_drops()
             if self._counters >= 0:
                 os.close(self._counters)
@@ -107,6 +112,7 @@ class _Opened:
     fds: list[int] = field(default_factory=list)
     ifname: str = ""
     counters: int = -1
+    drops: int = 0
     capabilities: Features = NO_FEATURES
 
     def close(self) -> None:
@@ -127,6 +133,7 @@ def _open(request: Request) -> _Opened:
         linux.set_header(first)
         opened.capabilities = linux.probe_capabilities(first)
         opened.counters = linux.open_counters()
+        opened.drops = linux.kernel_drops(opened.counters, opened.ifname)
         with applied(opened.ifname, request.settings):
             # Last, since these outlive us.
             if request.owner is not None:

@@ -1,43 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The contract's calls over a port.
+ * The contract's receiving calls over a port.
  *
- * Receiving keeps a burst of lent frames and walks along it; a frame that
- * asks for more than was agreed is cut, and the walk goes along its pieces
- * before the frame itself is released.  Sending hands the caller's bytes to
- * the port by reference.
+ * They keep a burst of lent frames and walk along it; a frame that asks for
+ * more than was agreed is cut, and the walk goes along its pieces before the
+ * frame itself is released.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "counter.h"
-#include "io.h"
-#include "services.h"
+#include "io_int.h"
 
-#define BURST 64u
 #define ALIGN 16u
-#define HDR_MAX 12u
-
-struct nb_io {
-	struct netbe_port *port;
-	uint64_t accepts; /* what was agreed that frames may ask of us, in HOST_* bits */
-	uint32_t hdr_len;
-
-	/* receiving */
-	struct netbe_frame lent[BURST];
-	uint32_t nlent, at;
-	bool cutting; /* lent[at] is given out in pieces */
-	struct netbe_frame piece[BURST];
-	uint32_t npiece, at_piece;
-	struct netbe_gso *rx_gso;
-
-	/* sending */
-	struct netbe_gso *tx_gso;
-	struct netbe_frame out[BURST];
-	struct iovec out_seg[BURST];
-};
 
 struct nb_io *
 nb_io_new(struct netbe_port *port)
@@ -96,18 +72,6 @@ nb_io_set_cap(struct nb_io *io, uint64_t features, uint32_t hdr_len)
 	return 0;
 }
 
-static uint64_t
-takes(const struct netbe_port *port)
-{
-	return port->features[0];
-}
-
-static bool
-plain(const struct netbe_vnet_hdr *hdr)
-{
-	return hdr->flags == 0 && hdr->gso_type == NETBE_GSO_NONE;
-}
-
 /* --- receiving */
 
 static void
@@ -123,6 +87,27 @@ drop_lent(struct nb_io *io, enum netbe_drop why)
 	io->at++;
 }
 
+/*
+ * Gets the next pieces of the frame that is being cut.  After the last one the
+ * frame is released; pieces were counted one by one, so the frame itself is not.
+ */
+static void
+next_pieces(struct nb_io *io)
+{
+	struct netbe_port_stats *stats = io->port->stats;
+	int n = nb_gso_next(io->rx_gso, io->piece, NB_IO_BURST);
+
+	io->at_piece = 0;
+	io->npiece = n > 0 ? (uint32_t)n : 0;
+	io->cutting = n > 0;
+	if (io->cutting)
+		return;
+	io->port->release(io->port, 1);
+	nb_counter_add(&stats->rx_frames, (uint64_t)-1);
+	nb_counter_add(&stats->rx_bytes, -(uint64_t)io->lent[io->at].len);
+	io->at++;
+}
+
 /* The next frame to give out; NULL with *result 0: none, or -errno. */
 static const struct netbe_frame *
 head(struct nb_io *io, int *result)
@@ -133,24 +118,10 @@ head(struct nb_io *io, int *result)
 		struct netbe_frame *f;
 		uint64_t needs;
 
-		if (io->cutting) {
-			int n;
-
-			if (io->at_piece < io->npiece)
-				return &io->piece[io->at_piece];
-			n = nb_gso_next(io->rx_gso, io->piece, BURST);
-			if (n > 0) {
-				io->npiece = (uint32_t)n;
-				io->at_piece = 0;
-				continue;
-			}
-			io->cutting = false;
-			io->port->release(io->port, 1);
-			io->at++;
-			continue;
-		}
+		if (io->cutting)
+			return &io->piece[io->at_piece];
 		if (io->at == io->nlent) {
-			int n = io->port->rx_burst(io->port, io->lent, BURST);
+			int n = io->port->rx_burst(io->port, io->lent, NB_IO_BURST);
 
 			if (n == 0 && !armed && NETBE_PORT_HAS(io->port, arm)) {
 				/* Ask for a wake-up, then look again. */
@@ -166,12 +137,21 @@ head(struct nb_io *io, int *result)
 			}
 		}
 		f = &io->lent[io->at];
-		if (plain(&f->hdr))
+		if (f->len == 0) {
+			drop_lent(io, NETBE_DROP_TOO_SHORT); /* a length of 0 would say "none", for ever */
+			continue;
+		}
+		if (nb_io_plain(&f->hdr)) {
+			memset(&f->hdr, 0, sizeof(f->hdr));
 			return f;
+		}
 		if (nb_hdr_check(f) != 0) {
 			drop_lent(io, NETBE_DROP_BAD_HEADER);
 			continue;
 		}
+		/* virtio 1.2, 5.1.6.4.1: without GUEST_CSUM there are no flags. */
+		if ((io->accepts & NETBE_F_CSUM) == 0)
+			f->hdr.flags &= (uint8_t)~NETBE_HDR_DATA_VALID;
 		needs = nb_hdr_needs(&f->hdr, f);
 		if ((needs & ~io->accepts) == 0)
 			return f;
@@ -179,16 +159,24 @@ head(struct nb_io *io, int *result)
 			drop_lent(io, NETBE_DROP_BAD_HEADER);
 			continue;
 		}
-		io->cutting = true;
-		io->npiece = io->at_piece = 0;
+		next_pieces(io);
 	}
+}
+
+static void
+take_piece(struct nb_io *io)
+{
+	if (++io->at_piece == io->npiece)
+		next_pieces(io);
 }
 
 static void
 take(struct nb_io *io)
 {
 	if (io->cutting) {
-		io->at_piece++;
+		nb_counter_add(&io->port->stats->rx_frames, 1);
+		nb_counter_add(&io->port->stats->rx_bytes, io->piece[io->at_piece].len);
+		take_piece(io);
 	} else {
 		io->port->release(io->port, 1);
 		io->at++;
@@ -258,7 +246,7 @@ nb_io_recvv(struct nb_io *io, const struct iovec *iov, int iovcnt)
 {
 	int result = 0;
 	const struct netbe_frame *f = head(io, &result);
-	uint8_t hdr[HDR_MAX];
+	uint8_t hdr[NB_IO_HDR_MAX];
 	size_t room = 0, at = 0, len;
 
 	if (f == NULL)
@@ -288,7 +276,7 @@ nb_io_discard(struct nb_io *io)
 	len = (int64_t)f->len + io->hdr_len;
 	if (io->cutting) {
 		nb_counter_add(&io->port->stats->rx_dropped[NETBE_DROP_DISCARDED], 1);
-		take(io);
+		take_piece(io);
 	} else {
 		drop_lent(io, NETBE_DROP_DISCARDED);
 	}
@@ -298,8 +286,9 @@ nb_io_discard(struct nb_io *io)
 int
 nb_io_pending(struct nb_io *io)
 {
-	return io->cutting || io->at < io->nlent ||
-	       (NETBE_PORT_HAS(io->port, pending) && io->port->pending(io->port) > 0);
+	if (io->at < io->nlent)
+		return (int)(io->nlent - io->at);
+	return NETBE_PORT_HAS(io->port, pending) ? io->port->pending(io->port) : 0;
 }
 
 int64_t
@@ -333,138 +322,6 @@ nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off, uint32
 	return got;
 }
 
-/* --- sending */
-
-/* Cuts or finishes the frame, which the port does not take as it is. */
-static int
-send_pieces(struct nb_io *io, const struct netbe_frame *f)
-{
-	struct netbe_port *port = io->port;
-	bool first = true;
-	int n;
-
-	if (nb_gso_begin(io->tx_gso, f, takes(port)) != 0)
-		return -EBADMSG;
-	while ((n = nb_gso_next(io->tx_gso, io->out, BURST)) > 0) {
-		int sent = port->tx_burst(port, io->out, (uint32_t)n);
-
-		if (sent < 0 && first)
-			return sent;
-		first = false;
-		if (sent < n) {
-			/* The frame went in part; the rest of its pieces is lost, as on a full wire. */
-			uint64_t lost = (uint64_t)(n - (sent > 0 ? sent : 0));
-
-			while ((n = nb_gso_next(io->tx_gso, io->out, BURST)) > 0)
-				lost += (uint64_t)n;
-			nb_counter_add(&port->stats->tx_dropped[NETBE_DROP_FULL], lost);
-			break;
-		}
-	}
-	return 0;
-}
-
-static int
-send_frame(struct nb_io *io, struct netbe_frame *f)
-{
-	struct netbe_port *port = io->port;
-	int sent;
-
-	if (f->len < port->min_frame)
-		return -EINVAL;
-	if (f->len > NETBE_FRAME_MAX - HDR_MAX || (f->len > port->max_frame && f->hdr.gso_type == NETBE_GSO_NONE))
-		return -EMSGSIZE;
-	if (plain(&f->hdr)) {
-		memset(&f->hdr, 0, sizeof(f->hdr));
-	} else {
-		if (nb_hdr_check(f) != 0) {
-			nb_counter_add(&port->stats->tx_dropped[NETBE_DROP_BAD_HEADER], 1);
-			return -EBADMSG;
-		}
-		if (nb_hdr_needs(&f->hdr, f) & ~takes(port))
-			return send_pieces(io, f);
-	}
-	sent = port->tx_burst(port, f, 1);
-	return sent < 0 ? sent : 0;
-}
-
-int64_t
-nb_io_send(struct nb_io *io, const void *base, size_t len)
-{
-	struct iovec seg;
-	struct netbe_frame f = {.nseg = 1, .seg = &seg};
-	int result;
-
-	if (len < io->hdr_len)
-		return -EINVAL;
-	if (len > NETBE_FRAME_MAX)
-		return -EMSGSIZE;
-	nb_hdr_load(&f.hdr, base, io->hdr_len);
-	f.len = (uint32_t)len - io->hdr_len;
-	seg = (struct iovec){(uint8_t *)(uintptr_t)base + io->hdr_len, f.len};
-	result = send_frame(io, &f);
-	return result < 0 ? result : (int64_t)len;
-}
-
-/* Frames that need nothing, from number `from` on, as one burst; 0 when that one needs care. */
-static int
-send_plain(struct nb_io *io, const uint8_t *base, const uint32_t *off, const uint32_t *len, uint32_t n)
-{
-	uint32_t k;
-
-	for (k = 0; k < n && k < BURST; k++) {
-		struct netbe_frame *f = &io->out[k];
-
-		if (len[k] < io->hdr_len)
-			break;
-		nb_hdr_load(&f->hdr, base + off[k], io->hdr_len);
-		if (!plain(&f->hdr))
-			break;
-		memset(&f->hdr, 0, sizeof(f->hdr));
-		f->len = len[k] - io->hdr_len;
-		io->out_seg[k] = (struct iovec){(uint8_t *)(uintptr_t)base + off[k] + io->hdr_len, f->len};
-		f->nseg = 1;
-		f->seg = &io->out_seg[k];
-	}
-	return k == 0 ? 0 : io->port->tx_burst(io->port, io->out, k);
-}
-
-int64_t
-nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len,
-                 uint32_t n)
-{
-	uint32_t sent = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		if (off[i] > cap || len[i] > cap - off[i])
-			return -EFAULT;
-	while (sent < n) {
-		int result = send_plain(io, base, off + sent, len + sent, n - sent);
-
-		if (result > 0) {
-			sent += (uint32_t)result;
-			continue;
-		}
-		if (result == 0) {
-			int64_t one = nb_io_send(io, (const uint8_t *)base + off[sent], len[sent]);
-
-			if (one >= 0) {
-				sent++;
-				continue;
-			}
-			result = (int)one;
-		}
-		return sent > 0 ? (int64_t)sent : result;
-	}
-	return sent;
-}
-
-int
-nb_io_arm_send(struct nb_io *io)
-{
-	return NETBE_PORT_HAS(io->port, arm) ? io->port->arm(io->port, NETBE_ARM_TX) : 0;
-}
-
 /* --- the end */
 
 int64_t
@@ -475,20 +332,9 @@ nb_io_hand_over(struct nb_io *io, void *base, size_t cap)
 		int64_t len;
 
 		io->hdr_len = 0;
-		if (io->at_piece == io->npiece) {
-			int n = nb_gso_next(io->rx_gso, io->piece, BURST);
-
-			io->npiece = n > 0 ? (uint32_t)n : 0;
-			io->at_piece = 0;
-		}
-		if (io->npiece > 0) {
-			len = nb_io_recv(io, base, cap);
-			io->hdr_len = hdr_len;
-			return len;
-		}
+		len = nb_io_recv(io, base, cap);
 		io->hdr_len = hdr_len;
-		io->cutting = false;
-		io->port->release(io->port, 1);
+		return len;
 	}
 	io->at = io->nlent = 0;
 	return 0;

@@ -33,7 +33,7 @@ int64_t nb_io_peek(struct nb_io *io);
 int64_t nb_io_recv(struct nb_io *io, void *base, size_t cap);
 int64_t nb_io_recvv(struct nb_io *io, const struct iovec *iov, int iovcnt);
 int64_t nb_io_discard(struct nb_io *io);
-/* 1: a frame is in user space already. */
+/* How many frames are in user space already, at least; one that is being cut is one. */
 int nb_io_pending(struct nb_io *io);
 
 /*

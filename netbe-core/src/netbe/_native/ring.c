@@ -54,6 +54,7 @@ struct ring {
 struct ring_port {
 	struct netbe_port port; /* first */
 	struct netbe_port_stats stats;
+	pid_t maker; /* a forked child has the memory for itself, and the descriptors with its parent */
 
 	alignas(LINE) struct ring *tx;
 	uint64_t tail;      /* as published */
@@ -86,14 +87,20 @@ record_size(uint32_t len)
 /* --- sleeping and waking */
 
 static void
-wake(struct sleeper *s)
+signal_fd(int fd)
 {
 	uint64_t one = 1;
 
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		continue;
+}
+
+static void
+wake(struct sleeper *s)
+{
 	if (__atomic_load_n(&s->armed, __ATOMIC_RELAXED) != 0 &&
 	    __atomic_exchange_n(&s->armed, 0, __ATOMIC_ACQ_REL) != 0)
-		while (write(s->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			continue;
+		signal_fd(s->fd);
 }
 
 /* Publishing went before; see the head of this file. */
@@ -205,7 +212,6 @@ ring_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frame
 {
 	struct ring_port *p = self(port);
 	uint64_t pos = p->tail, need = record_size(len);
-	uint32_t got;
 
 	p->reserved_n = 0;
 	if (len < port->min_frame)
@@ -222,7 +228,7 @@ ring_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frame
 	if (n == 0)
 		return -EAGAIN;
 	p->reserved = pos;
-	for (got = 0; got < n; got++, pos += need) {
+	for (uint32_t got = 0; got < n; got++, pos += need) {
 		uint8_t *at = p->tx->bytes + (pos & (p->tx->size - 1)) + sizeof(struct record);
 
 		p->room[got] = (struct iovec){at, len};
@@ -311,14 +317,13 @@ ring_release(struct netbe_port *port, uint32_t n)
 {
 	struct ring_port *p = self(port);
 	uint64_t bytes = 0;
-	uint32_t first;
+	uint32_t first = 0;
 
 	if (n > p->lent)
 		return -EINVAL;
 	if (n == 0)
 		return 0;
 	/* The arrays stay where they are, since the caller may still look at the segments behind. */
-	first = 0;
 	while (p->after[first] <= p->head)
 		first++;
 	for (uint32_t i = first; i < first + n; i++)
@@ -332,16 +337,27 @@ ring_release(struct netbe_port *port, uint32_t n)
 	return 0;
 }
 
+/* After a hang-up the descriptor stays readable: it is what tells of it. */
+static void
+arm_unless_gone(struct sleeper *s, const uint32_t *gone)
+{
+	if (__atomic_load_n(gone, __ATOMIC_ACQUIRE) != 0)
+		return;
+	arm(s);
+	/* What was read may have been the hang-up's own. */
+	if (__atomic_load_n(gone, __ATOMIC_ACQUIRE) != 0)
+		signal_fd(s->fd);
+}
+
 static int
 ring_arm(struct netbe_port *port, uint32_t what)
 {
 	struct ring_port *p = self(port);
 
-	/* After a hang-up the descriptor stays readable: it is what tells of it. */
-	if ((what & NETBE_ARM_RX) && !__atomic_load_n(&p->rx->no_producer, __ATOMIC_ACQUIRE))
-		arm(&p->rx->consumer);
-	if ((what & NETBE_ARM_TX) && !__atomic_load_n(&p->tx->no_consumer, __ATOMIC_ACQUIRE))
-		arm(&p->tx->producer);
+	if (what & NETBE_ARM_RX)
+		arm_unless_gone(&p->rx->consumer, &p->rx->no_producer);
+	if (what & NETBE_ARM_TX)
+		arm_unless_gone(&p->tx->producer, &p->tx->no_consumer);
 	return 0;
 }
 
@@ -422,6 +438,7 @@ port_new(struct ring *tx, struct ring *rx, uint32_t max_frame, const uint64_t *f
 	    .arm = ring_arm,
 	    .link_up = ring_link_up,
 	};
+	p->maker = getpid();
 	for (int i = 0; features != NULL && i < NETBE_FEATURE_WORDS; i++)
 		p->port.features[i] = features[i];
 	return &p->port;
@@ -466,17 +483,16 @@ void
 nb_ring_port_free(struct netbe_port *port)
 {
 	struct ring_port *p = self(port);
-	uint64_t one = 1;
 
 	if (p == NULL)
 		return;
 	__atomic_store_n(&p->tx->no_producer, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&p->rx->no_consumer, 1, __ATOMIC_RELEASE);
 	/* Written whether armed or not: a hang-up is told by a descriptor that stays readable. */
-	while (write(p->tx->consumer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
-	while (write(p->rx->producer.fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
+	if (p->maker == getpid()) {
+		signal_fd(p->tx->consumer.fd);
+		signal_fd(p->rx->producer.fd);
+	}
 	ring_drop(p->tx);
 	ring_drop(p->rx);
 	free(p);
