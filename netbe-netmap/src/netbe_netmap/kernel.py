@@ -230,9 +230,7 @@ class KernelDevice(Device):
 
 
 def _adopt(native: "CData", owner: object) -> Port:
-    return Port(
-        int(ffi.cast("uintptr_t", native)), owner=owner, free=lambda: lib.nm_kernel_port_free(native)
-    )
+    return Port(int(ffi.cast("uintptr_t", native)), owner=owner, free=lambda: lib.nm_kernel_port_free(native))
 
 
 def open_kernel(  # noqa: PLR0913 - the options of the name
@@ -295,14 +293,22 @@ def _not_as_known(port: PortName) -> NotSupportedError:
     )
 
 
-def explained(error: OSError, port: PortName, wishes: Wishes = Wishes()) -> NetbeError:  # noqa: B008 - immutable
+def explained(error: OSError, port: PortName, wishes: Wishes = Wishes()) -> NetbeError:
     """What an errno of netmap's really means: it has few for many causes."""
     number = error.errno or errno.EIO
     kind, text, hint = _CAUSES.get(number, (NetbeError, f"the kernel's netmap says: {error.strerror}", None))
     if number == errno.ENXIO and port.nic is None:
-        kind, text, hint = DeviceNotFoundError, "the kernel's netmap knows no such port", "somebody has deleted it"
+        kind, text, hint = (
+            DeviceNotFoundError,
+            "the kernel's netmap knows no such port",
+            "somebody has deleted it",
+        )
     elif number == errno.EINVAL and wishes.slots is not None:
-        kind, text, hint = OptionError, f"the kernel's netmap does not take slots={wishes.slots}", "leave it out"
+        kind, text, hint = (
+            OptionError,
+            f"the kernel's netmap does not take slots={wishes.slots}",
+            "leave it out",
+        )
     elif number == errno.EINVAL and port.ring is not None:
         kind, text, hint = DeviceNotFoundError, f"it has no ring {port.ring}", "the first is 0"
     elif number == errno.ENOMEM and port.switch is None:

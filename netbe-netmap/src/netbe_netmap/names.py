@@ -173,7 +173,9 @@ def _netmap(name: Name) -> PortName:
     elif found := _RING.fullmatch(base):
         base, rings, ring = found["nic"], Rings.ONE, int(found["ring"])
         if ring > RING_MAX:
-            raise BadNameError(f"{text!r}: there is no ring {ring}", hint=f"the last there may be is {RING_MAX}")
+            raise BadNameError(
+                f"{text!r}: there is no ring {ring}", hint=f"the last there may be is {RING_MAX}"
+            )
     _check_nic(text, base)
     return _checked(PortName(None, base, rings, ring))
 
@@ -208,7 +210,9 @@ def _pipe(text: str, rest: str) -> tuple[str, Pipe | None]:
 
 def _check_length(part: str, what: str) -> None:
     if (length := len(part.encode())) > PART_BYTES:
-        raise NameTooLongError(f"the {what} {part!r} has {length} bytes", hint=f"at most {PART_BYTES} will do")
+        raise NameTooLongError(
+            f"the {what} {part!r} has {length} bytes", hint=f"at most {PART_BYTES} will do"
+        )
 
 
 def _checked(name: PortName) -> PortName:

@@ -57,9 +57,13 @@ def _full(port: PortName, wanted: object) -> str:
 
 
 def _no_kernel(port: PortName, provider: object) -> NotSupportedError | DeviceNotFoundError:
-    instead = f"tap:NAME bridged with {port.port} carries its frames without netmap; vale0:a needs no NIC at all"
+    instead = (
+        f"tap:NAME bridged with {port.port} carries its frames without netmap; vale0:a needs no NIC at all"
+    )
     if provider == "embedded":
-        return NotSupportedError(f"{port}: a NIC's rings are the kernel's, not the embedded switch's", hint=instead)
+        return NotSupportedError(
+            f"{port}: a NIC's rings are the kernel's, not the embedded switch's", hint=instead
+        )
     return DeviceNotFoundError(
         f"{port}: this machine's kernel has no netmap that this user may open (/dev/netmap)",
         errno=errno.ENXIO,
@@ -74,7 +78,9 @@ class _Plugin:
     def netbe_backends(self) -> list[BackendSpec]:
         """Describe them."""
         return [
-            BackendSpec("vale", open_netmap, "port of a VALE switch: the kernel's, or one in shared memory", OPTIONS),
+            BackendSpec(
+                "vale", open_netmap, "port of a VALE switch: the kernel's, or one in shared memory", OPTIONS
+            ),
             BackendSpec("netmap", open_netmap, "rings of a NIC, or a pipe, through netmap", OPTIONS),
         ]
 
