@@ -2,5 +2,6 @@
 /* What the cffi module sees of the C sources; the .cdef files name the same functions. */
 #include "netbe.h"
 
+#include "kernel.h"
 #include "nmport.h"
 #include "vale.h"
