@@ -18,12 +18,14 @@ from netbe.errors import (
     NetbePermissionError,
     NetbeTimeoutError,
     NotSupportedError,
+    OptionError,
 )
 from netbe.features import Features
 from netbe.native import Port, services, stats_of
 from netbe.portbackend import PortBackend
 from netbe.stats import Stats
 from netbe_netmap._native import ffi, lib
+from netbe_netmap.names import End, PortName
 
 FOLDER = "NETBE_VALE_FOLDER"
 """The environment variable that says where the switches' folders are, instead of `home`'s answer."""
@@ -31,7 +33,8 @@ FOLDER = "NETBE_VALE_FOLDER"
 PORTS = 64
 """Ports of a switch."""
 
-SLOTS_DEFAULT = 1024
+SLOTS_DEFAULT, SLOTS_MIN = 1024, 64
+RINGS_MAX = 4
 BUFFERS = 1536
 """Buffers of a ring: those of its slots that are free at once, and those that receivers hold."""
 
@@ -83,6 +86,42 @@ class EmbeddedPort(PortBackend):
             (lib.vale_detach if os.getpid() == self._pid else lib.vale_leave_to_parent)(vale)
 
 
+def open_embedded(
+    name: str,
+    port: PortName,
+    *,
+    full: str,
+    slots: int | None,
+    rings: int | None,
+    mode: int | None,
+    exclusive: bool,
+) -> EmbeddedPort:
+    """The embedded switch's answer to a name; arguments as the plugin's options.
+
+    Every port is exclusive here, asked for or not.
+    """
+    slots, rings = slots or SLOTS_DEFAULT, rings or 1
+    if slots < SLOTS_MIN:
+        raise OptionError(f"{port}: a ring of the embedded switch has {SLOTS_MIN} slots or more, not {slots}")
+    if rings > RINGS_MAX:
+        raise OptionError(f"{port}: a port of the embedded switch has at most {RINGS_MAX} rings, not {rings}")
+    if port.pipe is not None:
+        where, pipe = f"{port.base}{{{port.pipe.id}", 1 if port.pipe.end is End.MASTER else 2
+    else:
+        assert port.switch is not None  # noqa: S101 - the plugin has sent NICs away
+        where, pipe = port.switch, 0
+    request = Request(
+        where,
+        port.port,
+        slots=slots,
+        rings=rings,
+        wait=full == "wait",
+        pipe=pipe,
+        mode=MODE if mode is None else mode,
+    )
+    return EmbeddedPort(name, request)
+
+
 def _attach(name: str, request: Request) -> object:
     folder = home() / request.switch
     made = ffi.new("struct vale **")
@@ -123,7 +162,8 @@ def _make_folders(folder: Path, mode: int) -> None:
         ) from error
     if owner.st_uid not in {os.geteuid(), 0} and FOLDER not in os.environ:
         raise NetbePermissionError(
-            f"{folder.parent} belongs to another user", hint=f"remove it, or choose another place with {FOLDER}"
+            f"{folder.parent} belongs to another user",
+            hint=f"remove it, or choose another place with {FOLDER}",
         )
 
 
@@ -136,7 +176,8 @@ def _why_not(number: int, name: str, folder: Path) -> NetbeError:  # noqa: PLR09
             )
         case errno.EUSERS:
             return BackendBusy(
-                f"{name}: all {PORTS} ports of the switch are in use", hint="detach one, or use a second switch"
+                f"{name}: all {PORTS} ports of the switch are in use",
+                hint="detach one, or use a second switch",
             )
         case errno.ETIMEDOUT:
             return NetbeTimeoutError(
@@ -150,7 +191,8 @@ def _why_not(number: int, name: str, folder: Path) -> NetbeError:  # noqa: PLR09
             )
         case errno.EMLINK:
             return NotSupportedError(
-                f"{name}: {folder} is a pipe where you want a switch, or the reverse", hint="take another name"
+                f"{name}: {folder} is a pipe where you want a switch, or the reverse",
+                hint="take another name",
             )
         case errno.ENOSPC | errno.ENOMEM:
             return NetbeError(

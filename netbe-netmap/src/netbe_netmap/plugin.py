@@ -16,11 +16,24 @@ SLOTS_MIN, SLOTS_MAX = 2, 4096
 
 RINGS_MAX = 16
 
+
+def file_mode(text: str) -> int:
+    """An octal mode such as 600 or 660."""
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0o600 <= mode <= 0o666 or mode & 0o111:
+        raise ValueError("it takes the mode of a file in octal, such as 600 or 660")
+    return mode
+
+
 OPTIONS = (
     Option("slots", Integer(SLOTS_MIN, SLOTS_MAX), "slots of each ring (1024 where nothing is said)"),
     Option("rings", Integer(1, RINGS_MAX), "rings in each direction, a native port each"),
     Option("provider", Choice("auto", "kernel", "embedded"), "whose rings they are", default="auto"),
     Option("exclusive", boolean, "nobody else may open it", default=False),
+    Option("mode", file_mode, "who may join the embedded switch: mode of its files (600)", metavar="MODE"),
     Option("full", Choice("drop", "wait"), "what a full receiver means: frames lost, or a sender that waits"),
 )
 
@@ -34,6 +47,7 @@ def open_netmap(name: Name, **options: object) -> Backend:
         raise OptionError(f"{port} is one ring, and rings={options['rings']} asks for more")
     from netbe_netmap import kernel  # noqa: PLC0415 - the name is checked first
 
+    mode = options.pop("mode")
     if provider == "kernel" or (provider == "auto" and kernel.available()):
         if full == "wait" and port.pipe is None:
             raise NotSupportedError(
@@ -45,7 +59,7 @@ def open_netmap(name: Name, **options: object) -> Backend:
         raise _no_kernel(port, provider)
     from netbe_netmap.embedded import open_embedded  # noqa: PLC0415 - as above
 
-    return open_embedded(name.text, port, full=full, **options)
+    return open_embedded(name.text, port, full=full, mode=mode, **options)  # type: ignore[arg-type] # as above
 
 
 def _full(port: PortName, wanted: object) -> str:
