@@ -231,11 +231,12 @@ nm_rx_burst(struct netbe_port *port, struct netbe_frame *frames, uint32_t n)
 
 	if (r->count < n) {
 		bool full = nm_distance(r->given, r->head, r->slots) > r->slots / GIVE_BACK;
+		uint32_t before = r->count;
 
 		if (full)
 			sync_rx(p);
 		take_in(p, n);
-		if (r->count == 0 && (!full || r->given != r->head)) {
+		if (r->count == before && (!full || r->given != r->head)) {
 			sync_rx(p);
 			take_in(p, n);
 		}
