@@ -5,15 +5,17 @@ A switch is a folder of files in shared memory; its members are the processes th
 There is no daemon: who attaches makes what is missing, the last one out takes it away.
 """
 
+import contextlib
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from netbe.errors import (
     BackendBusy,
+    BadNameError,
+    NameTooLongError,
     NetbeError,
     NetbePermissionError,
     NetbeTimeoutError,
@@ -25,7 +27,7 @@ from netbe.native import Port, services, stats_of
 from netbe.portbackend import PortBackend
 from netbe.stats import Stats
 from netbe_netmap._native import ffi, lib
-from netbe_netmap.names import End, PortName
+from netbe_netmap.names import End, PortName, parse
 
 FOLDER = "NETBE_VALE_FOLDER"
 """The environment variable that says where the switches' folders are, instead of `home`'s answer."""
@@ -211,6 +213,8 @@ class Member:
 
     switch: str
     port: str
+    name: str
+    """What it is opened by: vale0:a, netmap:x}1."""
     pid: int
     alive: bool
     rings: int
@@ -221,12 +225,46 @@ class Member:
 
 
 def switches() -> list[str]:
-    """The names of this user's switches and pipes."""
+    """The names of this user's switches and pipes. `NetbeError` where their folder cannot be read."""
+    folder = home()
     try:
-        with os.scandir(home()) as entries:
-            return sorted(entry.name for entry in entries if stat.S_ISDIR(entry.stat().st_mode))
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _ours(entry.name)
+            )
     except FileNotFoundError:
         return []
+    except PermissionError as error:
+        raise NetbePermissionError(f"no permission to look into {folder}", errno=error.errno) from error
+    except OSError as error:
+        raise NetbeError(f"{folder} cannot be read: {error.strerror}", errno=error.errno) from error
+
+
+def _ours(folder: str) -> bool:
+    try:
+        parse(_name(folder, "x", 0))
+    except (BadNameError, NameTooLongError):
+        return False
+    return True
+
+
+def _name(folder: str, port: str, index: int) -> str:
+    base, pipe, number = folder.partition("{")
+    if not pipe:
+        return f"{folder}:{port}"
+    return f"{'' if ':' in base else 'netmap:'}{base}{'}' if index else '{'}{number}"
+
+
+def memory(switch: str) -> int:
+    """Bytes of shared memory that a switch takes, what the dead have left included."""
+    taken = 0
+    with contextlib.suppress(OSError), os.scandir(home() / switch) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                taken += (
+                    entry.stat(follow_symlinks=False).st_blocks * 512
+                )  # stat(2)'s unit, whatever the page
+    return taken
 
 
 def members(switch: str) -> Iterator[Member]:
@@ -239,9 +277,11 @@ def members(switch: str) -> Iterator[Member]:
     if count < 0:
         raise _why_not(-count, switch, folder)
     for info in found[0:count]:
+        port = ffi.string(info.name).decode(errors="replace")
         yield Member(
             switch,
-            ffi.string(info.name).decode(errors="replace"),
+            port,
+            _name(switch, port, info.index),
             info.pid,
             bool(info.alive),
             info.rings,
