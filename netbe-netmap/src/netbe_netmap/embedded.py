@@ -35,8 +35,9 @@ PORTS = 64
 
 SLOTS_DEFAULT, SLOTS_MIN = 1024, 64
 RINGS_MAX = 4
-BUFFERS = 1536
-"""Buffers of a ring: those of its slots that are free at once, and those that receivers hold."""
+BUFFERS = 2304
+"""Buffers of a ring: those of its slots that are free at once, a few for every receiver there can be, and those
+that receivers hold above that: enough for one to be far behind."""
 
 AGEING_SECONDS = 300
 MODE = 0o600

@@ -11,7 +11,6 @@
 #define VALE_PATH 96u /* a socket's address has 108 bytes */
 #define VALE_NONE UINT32_MAX
 #define VALE_HDR 0x0080u /* slot flag of ours: the frame begins with a virtio-net header of 12 bytes */
-#define VALE_NBUFS_MIN 512u
 #define VALE_SHOWN 256u /* slots of a tx ring that are free at once: few, so that few buffers go round */
 
 /* --- vale_control.c: the members */
@@ -93,6 +92,7 @@ struct vale_ring {
 	uint32_t *free_buf;
 	uint32_t nfree;
 	uint8_t *refs; /* of each buffer of ours: how many lanes hold it */
+	uint32_t above; /* buffers that lanes may still have above LANE_MIN each */
 	uint64_t blocked; /* bits of `to` that had no room when the sender was to wait */
 	uint64_t now_ns;
 	uint64_t dirty;         /* bits of `to`: written, not published */
@@ -104,11 +104,10 @@ struct vale_ring {
 	struct netmap_ring *rx;
 	uint32_t rx_epoch;
 	uint32_t from_gen[VALE_PORTS];
-	uint32_t from_rings[VALE_PORTS];
 	uint32_t from_lent[VALE_PORTS]; /* slots of our ring that stand for its buffers */
 	struct vale_from from[VALE_PORTS * VALE_RINGS];
 	uint64_t active[VALE_RINGS]; /* as vale_inbox.from, but private */
-	uint32_t turn;
+	uint32_t turn, turn_ring; /* whose lane is looked at first */
 	uint32_t rx_hwcur, rx_hwtail;
 	uint16_t *slot_from; /* of each slot: index into `from` */
 	bool look_everywhere;
