@@ -9,11 +9,13 @@ checked against a real one, apart from these tests.
 import errno
 import os
 import struct
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netbe_netmap._native import ffi, lib
 from netbe_netmap.kernel import System
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SLOTS = 8
 BUF_SIZE = 2048
