@@ -52,8 +52,12 @@ static void
 in_child(void)
 {
 	for (struct vale *v = all; v != NULL; v = v->next) {
-		close(v->region_fd);
+		if (v->region_fd >= 0)
+			close(v->region_fd);
 		v->region_fd = -1;
+		if (v->files.control_fd >= 0)
+			close(v->files.control_fd);
+		v->files.control_fd = -1;
 	}
 	pthread_mutex_unlock(&all_lock);
 }
@@ -119,7 +123,6 @@ make_region(struct vale *v)
 {
 	char path[VALE_PATH + 32];
 	struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int rc;
 
 	vale_region_path(&v->files, path, v->index, v->gen);
 	unlink(path); /* of somebody who died while he attached */
@@ -129,9 +132,7 @@ make_region(struct vale *v)
 	(void)!fchmod(v->region_fd, v->files.mode); /* whatever the umask */
 	if (fcntl(v->region_fd, F_OFD_SETLK, &mine) != 0)
 		return -errno;
-	/* All of it now: an error here, and not a signal later. */
-	rc = posix_fallocate(v->region_fd, 0, (off_t)v->layout.bytes);
-	return -rc;
+	return vale_allocate(v->region_fd, v->layout.bytes);
 }
 
 /* netmap's own structures, as one finds them after a registration. */
@@ -163,6 +164,7 @@ begin_ring(struct vale *v, uint32_t number)
 {
 	struct vale_ring *q = &v->ring[number];
 	size_t at = (size_t)v->index * VALE_STRIDE;
+	char path[VALE_PATH + 32];
 	uint8_t *region;
 	int rc;
 
@@ -172,7 +174,8 @@ begin_ring(struct vale *v, uint32_t number)
 	if (q->window == NULL)
 		return -errno;
 	region = q->window + at;
-	rc = vale_window_map(q->window, at, v->layout.bytes, v->region_fd);
+	vale_region_path(&v->files, path, v->index, v->gen);
+	rc = vale_map_again(q->window, at, v->layout.bytes, path, v->region_fd);
 	if (rc != 0)
 		return rc;
 	if (number == 0)
@@ -293,11 +296,10 @@ clear_folder(struct vale *v)
 	rmdir(v->files.folder);
 }
 
+/* With the lock, or without it where it was not to be had. */
 static void
-leave(struct vale *v, bool joined)
+leave(struct vale *v, bool joined, bool locked)
 {
-	bool locked = vale_files_lock(&v->files) == 0;
-
 	if (locked) {
 		if (joined)
 			vale_remove(&v->files, v->index, v->gen);
@@ -351,14 +353,16 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 		v->files.fdb = services->fdb_at((uint8_t *)v->files.control + VALE_TABLE, VALE_ADDRESSES, c->ageing_ns);
 		rc = v->files.fdb == NULL ? -ENOMEM : 0;
 	}
+	enlist(v);
 	if (rc == 0)
 		rc = join(v, c);
-	vale_files_unlock(&v->files);
 	if (rc != 0) {
-		leave(v, false);
+		/* Still locked: the number that we had is nobody else's yet. */
+		unlist(v);
+		leave(v, false, true);
 		return rc;
 	}
-	enlist(v);
+	vale_files_unlock(&v->files);
 	*result = v;
 	return 0;
 }
@@ -367,7 +371,7 @@ void
 vale_detach(struct vale *v)
 {
 	unlist(v);
-	leave(v, true);
+	leave(v, true, vale_files_lock(&v->files) == 0);
 }
 
 void
@@ -378,7 +382,6 @@ vale_leave_to_parent(struct vale *v)
 		end_ring(v, r);
 	if (v->files.fdb != NULL)
 		v->files.services->fdb_free(v->files.fdb);
-	/* The description of the control file is the parent's too: closing our copy unlocks nothing. */
 	vale_files_close(&v->files);
 	free(v);
 }

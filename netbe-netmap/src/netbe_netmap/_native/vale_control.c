@@ -23,6 +23,7 @@
 #include "vale_memory.h"
 
 #define LOCK_PAUSE_NS 1000000
+#define ATTEMPTS 1000u /* at a control file that others take away and make again */
 
 static void
 control_path(const char *folder, char path[VALE_PATH + 32])
@@ -47,16 +48,46 @@ vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t
 static int
 lock(int fd)
 {
-	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS}, begun, now;
 
-	for (uint32_t ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ms++) {
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		if (ms >= VALE_LOCK_MS)
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 >= VALE_LOCK_MS)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
 	return 0;
+}
+
+int
+vale_allocate(int fd, size_t bytes)
+{
+	int rc;
+
+	do
+		rc = posix_fallocate(fd, 0, (off_t)bytes);
+	while (rc == EINTR);
+	return -rc;
+}
+
+int
+vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd)
+{
+	struct stat ours, there;
+	int again = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc;
+
+	if (again < 0)
+		return -errno;
+	if (fstat(fd, &ours) != 0 || fstat(again, &there) != 0 || ours.st_ino != there.st_ino ||
+	    ours.st_dev != there.st_dev)
+		rc = -EPROTO;
+	else
+		rc = vale_window_map(window, at, bytes, again);
+	close(again);
+	return rc;
 }
 
 int
@@ -82,15 +113,15 @@ current(int fd, const char *path)
 }
 
 static int
-map_control(struct vale_files *f, bool fresh, uint32_t pipe)
+map_control(struct vale_files *f, const char *path, bool fresh, uint32_t pipe)
 {
 	struct stat st;
 	int rc;
 
 	if (fresh) {
-		rc = posix_fallocate(f->control_fd, 0, (off_t)f->control_bytes);
+		rc = vale_allocate(f->control_fd, f->control_bytes);
 		if (rc != 0)
-			return -rc;
+			return rc;
 	}
 	if (fstat(f->control_fd, &st) != 0)
 		return -errno;
@@ -99,7 +130,7 @@ map_control(struct vale_files *f, bool fresh, uint32_t pipe)
 	f->control = vale_window_new(f->control_bytes);
 	if (f->control == NULL)
 		return -errno;
-	rc = vale_window_map(f->control, 0, f->control_bytes, f->control_fd);
+	rc = vale_map_again(f->control, 0, f->control_bytes, path, f->control_fd);
 	if (rc != 0)
 		return rc;
 	if (fresh) {
@@ -127,7 +158,9 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	strcpy(f->folder, folder);
 	f->control_bytes = VALE_TABLE + table_bytes;
 	control_path(folder, path);
-	for (;;) {
+	for (uint32_t attempt = 0;; attempt++) {
+		if (attempt == ATTEMPTS)
+			return -ETIMEDOUT;
 		f->control_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0), mode);
 		if (f->control_fd < 0)
 			return -errno;
@@ -135,6 +168,7 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 		if (rc != 0 || current(f->control_fd, path))
 			break;
 		close(f->control_fd); /* the last member has just taken it away */
+		f->control_fd = -1;
 	}
 	if (rc == 0 && fstat(f->control_fd, &st) != 0)
 		rc = -errno;
@@ -145,7 +179,11 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 
 		if (begun && make)
 			(void)!fchmod(f->control_fd, mode); /* whatever the umask */
-		rc = begun && !make ? -ENOENT : map_control(f, begun, pipe != 0);
+		rc = begun && !make ? -ENOENT : map_control(f, path, begun, pipe != 0);
+		if (rc != 0 && begun && make) { /* nothing stays of what could not be made */
+			unlink(path);
+			rmdir(folder);
+		}
 	}
 	if (rc == 0 && make && (f->control->pipe != 0) != (pipe != 0))
 		rc = -EMLINK;
@@ -200,8 +238,15 @@ vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
 void
 vale_remove(struct vale_files *f, uint32_t index, uint32_t gen)
 {
-	/* The table first: who looks at it now finds no member, and later no files. */
-	__atomic_store_n(&f->control->member[index].gen, gen + 1, __ATOMIC_RELEASE);
+	uint32_t now = gen;
+
+	/*
+	 * The table first: who looks at it now finds no member, and later no
+	 * files.  Threads of one process have the lock together: one does it.
+	 */
+	if (!__atomic_compare_exchange_n(&f->control->member[index].gen, &now, gen + 1, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_RELAXED))
+		return;
 	__atomic_fetch_add(&f->control->epoch, 1, __ATOMIC_ACQ_REL);
 	if (f->fdb != NULL)
 		f->services->fdb_flush_port(f->fdb, index);

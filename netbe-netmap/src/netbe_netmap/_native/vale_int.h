@@ -32,6 +32,15 @@ int vale_files_lock(struct vale_files *f);
 void vale_files_unlock(struct vale_files *f);
 void vale_files_close(struct vale_files *f);
 
+/* Gives a file its memory now: an error here, and not a signal later. */
+int vale_allocate(int fd, size_t bytes);
+/*
+ * Maps a file that we have locked, opened once more by its path: a mapping
+ * keeps what it was made from open, in children of a fork too, and with it
+ * the lock, whose owner may be dead.
+ */
+int vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd);
+
 void vale_region_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen);
 void vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen, uint32_t ring,
                       char way);
