@@ -5,6 +5,7 @@ A switch is a folder of files in shared memory; its members are the processes th
 There is no daemon: who attaches makes what is missing, the last one out takes it away.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -40,6 +41,8 @@ BUFFERS = 2304
 that receivers hold above that: enough for one to be far behind."""
 
 AGEING_SECONDS = 300
+ATTEMPTS = 1000
+"""At a folder that others take away and make again."""
 MODE = 0o600
 
 
@@ -133,7 +136,7 @@ def _attach(name: str, request: Request) -> object:
     config.rings, config.slots, config.nbufs = request.rings, request.slots, BUFFERS
     config.wait, config.pipe = request.wait, request.pipe
     config.ageing_ns = AGEING_SECONDS * 10**9
-    for _ in range(10):
+    for _ in range(ATTEMPTS):
         _make_folders(folder, request.mode)
         result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
         if result != -errno.ENOENT:  # the last member has taken the folder away meanwhile
@@ -148,7 +151,9 @@ def _make_folders(folder: Path, mode: int) -> None:
     try:
         folder.parent.mkdir(mode=0o700 if reach == 0o700 else 0o711, parents=True, exist_ok=True)
         owner = folder.parent.stat()
-        folder.mkdir(mode=reach, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(reach)  # whatever the umask
     except PermissionError as error:
         raise NetbePermissionError(
             f"no permission to make the switch's folder {folder}",

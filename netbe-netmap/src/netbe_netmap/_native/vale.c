@@ -102,17 +102,24 @@ choose(struct vale *v, const struct vale_config *c, uint64_t living)
 		if (living >> (c->pipe - 1) & 1)
 			return -EBUSY;
 		v->index = c->pipe - 1;
+		if (control->member[v->index].gen & 1) /* it has left, and is not waited for */
+			vale_remove(&v->files, v->index, control->member[v->index].gen);
 		return 0;
 	}
 	for (uint32_t i = 0; i < VALE_PORTS; i++)
 		if ((living >> i & 1) && strncmp(control->member[i].name, c->name, VALE_NAME) == 0)
 			return -EBUSY;
-	for (uint32_t i = 0; i < VALE_PORTS; i++) {
-		v->index = (first + i) % VALE_PORTS;
-		if ((living >> v->index & 1) == 0) {
-			__atomic_store_n(&control->next, (v->index + 1) % VALE_PORTS, __ATOMIC_RELAXED);
-			return 0;
+	if (living == UINT64_MAX)
+		return -EUSERS;
+	for (uint32_t again = 0; again < 2; again++) {
+		for (uint32_t i = 0; i < VALE_PORTS; i++) {
+			v->index = (first + i) % VALE_PORTS;
+			if ((__atomic_load_n(&control->member[v->index].gen, __ATOMIC_RELAXED) & 1) == 0) {
+				__atomic_store_n(&control->next, (v->index + 1) % VALE_PORTS, __ATOMIC_RELAXED);
+				return 0;
+			}
 		}
+		vale_evict(&v->files);
 	}
 	return -EUSERS;
 }
@@ -269,6 +276,7 @@ join(struct vale *v, const struct vale_config *c)
 	m->slots = v->slots;
 	m->nbufs = v->nbufs;
 	m->pid = (uint32_t)getpid();
+	m->left = 0;
 	__atomic_store_n(&m->gen, v->gen, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&v->files.control->epoch, 1, __ATOMIC_ACQ_REL);
 	return 0;
@@ -302,10 +310,10 @@ leave(struct vale *v, bool joined, bool locked)
 {
 	if (locked) {
 		if (joined)
-			vale_remove(&v->files, v->index, v->gen);
+			vale_depart(&v->files, v->index, v->gen);
 		else if (v->gen != 0)
 			vale_unlink(&v->files, v->index, v->gen);
-		if (vale_reap(&v->files) == 0)
+		if ((vale_reap(&v->files) & ~(joined ? 1ull << v->index : 0)) == 0)
 			clear_folder(v);
 	}
 	/* Unlocked or not: who finds the lock on our region gone takes us out. */
