@@ -37,10 +37,13 @@ PORTS = 64
 
 SLOTS_DEFAULT, SLOTS_MIN = 1024, 64
 RINGS_MAX = 4
-BUFFERS = 1536
-"""Buffers of a ring: those of its slots that are free at once, and those that receivers hold."""
+BUFFERS = 2304
+"""Buffers of a ring: those of its slots that are free at once, a few for every receiver there can be, and those
+that receivers hold above that: enough for one to be far behind."""
 
 AGEING_SECONDS = 300
+ATTEMPTS = 1000
+"""At a folder that others take away and make again."""
 MODE = 0o600
 
 
@@ -134,7 +137,7 @@ def _attach(name: str, request: Request) -> object:
     config.rings, config.slots, config.nbufs = request.rings, request.slots, BUFFERS
     config.wait, config.pipe = request.wait, request.pipe
     config.ageing_ns = AGEING_SECONDS * 10**9
-    for _ in range(10):
+    for _ in range(ATTEMPTS):
         _make_folders(folder, request.mode)
         result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
         if result != -errno.ENOENT:  # the last member has taken the folder away meanwhile
@@ -149,7 +152,9 @@ def _make_folders(folder: Path, mode: int) -> None:
     try:
         folder.parent.mkdir(mode=0o700 if reach == 0o700 else 0o711, parents=True, exist_ok=True)
         owner = folder.parent.stat()
-        folder.mkdir(mode=reach, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(reach)  # whatever the umask
     except PermissionError as error:
         raise NetbePermissionError(
             f"no permission to make the switch's folder {folder}",

@@ -13,6 +13,7 @@
 #include "vale_layout.h"
 
 #define VALE_LOCK_MS 5000u
+#define VALE_NBUFS_MIN 1536u
 
 struct vale;
 
@@ -22,7 +23,7 @@ struct vale_config {
 	uint32_t mode;      /* of the files, such as 0600 */
 	uint32_t rings;     /* 1 to VALE_RINGS */
 	uint32_t slots;     /* of each ring, 64 to 4096 */
-	uint32_t nbufs;     /* of each ring; more than slots */
+	uint32_t nbufs;     /* of each ring; at least VALE_NBUFS_MIN */
 	uint32_t wait;      /* a full receiver makes the sender wait, instead of the frame being dropped */
 	uint32_t pipe;      /* 0: a switch; 1: the master's end of a pipe; 2: the slave's */
 	uint64_t ageing_ns; /* 0: never */

@@ -12,7 +12,7 @@
 #include "vale_int.h"
 #include "vale_memory.h"
 
-#define QUOTA 64u /* entries of one lane in a row: no sender has the ring for itself */
+#define QUOTA 64u /* entries of one lane in a row: no sender has the ring for itself, nor more than a quarter of it */
 
 static uint32_t
 next(const struct vale_ring *q, uint32_t slot)
@@ -26,8 +26,11 @@ distance(const struct vale_ring *q, uint32_t from, uint32_t to)
 	return to >= from ? to - from : to + q->v->slots - from;
 }
 
-/* Maps the region of a member that has come; its lanes to us that this ring reads begin at 0. */
-static void
+/*
+ * Maps the region of a member that has come; its lanes to us that this ring
+ * reads begin at 0.  False: not now, for want of descriptors or memory.
+ */
+static bool
 meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 {
 	struct vale *v = q->v;
@@ -35,20 +38,55 @@ meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 	uint8_t *region = q->window + (size_t)p * VALE_STRIDE;
 	char path[VALE_PATH + 32];
 	struct stat st;
+	bool met = false;
 	int fd;
 
 	vale_region_path(&v->files, path, p, m->gen);
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return;
-	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= layout.bytes &&
-	    vale_window_map(q->window, (size_t)p * VALE_STRIDE, layout.bytes, fd) == 0) {
-		q->from_gen[p] = m->gen;
-		q->from_rings[p] = m->rings;
-		for (uint32_t r = q->number; r < m->rings; r += v->rings)
+		return errno == ENOENT;
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= layout.bytes) {
+		met = vale_window_map(q->window, (size_t)p * VALE_STRIDE, layout.bytes, fd) == 0;
+		if (met)
+			q->from_gen[p] = m->gen;
+		for (uint32_t r = q->number; met && r < m->rings; r += v->rings) {
 			q->from[p * VALE_RINGS + r].lane = (void *)(region + vale_lane_at(&layout, r, v->index));
+			/* It may have told us of frames before we knew it. */
+			q->active[r] |= 1ull << p;
+		}
 	}
 	close(fd);
+	return met;
+}
+
+/* Who has sent something since the last look. */
+static void
+collect(struct vale_ring *q)
+{
+	struct vale_inbox *inbox = &q->own->inbox[q->number];
+	bool news = false;
+
+	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+		if (__atomic_load_n(&inbox->from[r], __ATOMIC_RELAXED) != 0) {
+			q->active[r] |= __atomic_exchange_n(&inbox->from[r], 0, __ATOMIC_ACQ_REL);
+			news = true;
+		}
+	}
+	/* Who found its bit still set did not set it again: its tail is to be read behind our clearing. */
+	if (news)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* How many entries a lane has for us; what cannot be is none. */
+static uint32_t
+unread_in(const struct vale_ring *q, const struct vale_from *f)
+{
+	uint32_t n;
+
+	if (f->lane == NULL || __atomic_load_n(&f->lane->gen, __ATOMIC_ACQUIRE) != q->v->gen)
+		return 0;
+	n = __atomic_load_n(&f->lane->tail, __ATOMIC_ACQUIRE) - f->taken;
+	return n <= VALE_LANE ? n : 0;
 }
 
 static void
@@ -62,6 +100,9 @@ refresh(struct vale_ring *q)
 	for (uint32_t p = 0; p < VALE_PORTS; p++) {
 		struct vale_member m = vale_member_at(&q->v->files, p);
 
+		q->leaving &= ~(1ull << p);
+		if ((m.gen & 1) != 0 && m.left != 0)
+			q->leaving |= 1ull << p;
 		if (p == q->v->index || m.gen == q->from_gen[p] || ((m.gen & 1) == 0 && q->from_gen[p] == 0))
 			continue;
 		if (q->from_lent[p] != 0) {
@@ -73,8 +114,12 @@ refresh(struct vale_ring *q)
 			bool unread = false;
 
 			/* What a member sent before it left is not lost with it. */
-			for (uint32_t r = 0; r < VALE_RINGS; r++)
-				unread |= f[r].lane != NULL && (q->active[r] >> p & 1) != 0;
+			for (uint32_t r = 0; r < VALE_RINGS; r++) {
+				if (unread_in(q, &f[r]) != 0) {
+					q->active[r] |= 1ull << p;
+					unread = true;
+				}
+			}
 			if (unread) {
 				later = true;
 				continue;
@@ -85,10 +130,24 @@ refresh(struct vale_ring *q)
 			q->from_gen[p] = 0;
 		}
 		if ((m.gen & 1) != 0 && vale_sane(m.rings, m.slots, m.nbufs))
-			meet(q, p, &m);
+			later |= !meet(q, p, &m);
 	}
 	if (!later)
 		q->rx_epoch = epoch;
+}
+
+/* Who reads the last of what a member sent before it left takes away what it left behind. */
+static void
+finish(struct vale_ring *q)
+{
+	for (uint64_t left = q->leaving; left != 0; left &= left - 1) {
+		uint32_t p = (uint32_t)__builtin_ctzll(left), n = q->from_lent[p];
+
+		for (uint32_t r = 0; r < VALE_RINGS; r++)
+			n += unread_in(q, &q->from[p * VALE_RINGS + r]);
+		if (n == 0 && vale_finish(&q->v->files))
+			q->leaving &= ~(1ull << p);
+	}
 }
 
 /* Slots that the reader has passed: their buffers are the senders' again. */
@@ -127,55 +186,52 @@ give_back(struct vale_ring *q)
 	}
 }
 
-/* Who has sent something since the last look. */
+/*
+ * Once in a while, when nothing comes: whoever scribbled over shared words, or
+ * was killed between two of them, has not silenced anybody for ever.
+ */
 static void
-collect(struct vale_ring *q)
+look_everywhere(struct vale_ring *q)
 {
-	struct vale_inbox *inbox = &q->own->inbox[q->number];
+	for (uint32_t i = 0; i < VALE_PORTS * VALE_RINGS; i++) {
+		const struct vale_from *f = &q->from[i];
 
-	for (uint32_t r = 0; r < VALE_RINGS; r++) {
-		if (q->look_everywhere)
-			q->active[r] = UINT64_MAX;
-		else if (__atomic_load_n(&inbox->from[r], __ATOMIC_RELAXED) != 0)
-			q->active[r] |= __atomic_exchange_n(&inbox->from[r], 0, __ATOMIC_ACQ_REL);
+		if (f->lane != NULL && __atomic_load_n(&f->lane->gen, __ATOMIC_ACQUIRE) == q->v->gen)
+			__atomic_store_n(&f->lane->head, f->done, __ATOMIC_RELEASE);
 	}
+	for (uint32_t r = 0; r < VALE_RINGS; r++)
+		q->active[r] = UINT64_MAX;
 	q->look_everywhere = false;
 }
 
 /*
- * Shows what one lane has, whole frames only, at most QUOTA entries.  False:
- * our ring is full.
+ * Shows what one lane has, whole frames only, about QUOTA entries.  False:
+ * our ring is full, and it is said whose turn is next.
  */
 static bool
 show(struct vale_ring *q, uint32_t r, uint32_t p)
 {
 	struct vale_from *f = &q->from[p * VALE_RINGS + r];
 	uint32_t room = q->v->slots - 1 - distance(q, q->rx_hwcur, q->rx_hwtail);
-	uint32_t avail, n;
+	uint32_t quota = q->v->slots / 4 < QUOTA ? q->v->slots / 4 : QUOTA;
+	uint32_t avail = unread_in(q, f), n;
 
-	if (f->lane == NULL || __atomic_load_n(&f->lane->gen, __ATOMIC_ACQUIRE) != q->v->gen) {
-		q->active[r] &= ~(1ull << p);
-		return true;
-	}
-	avail = __atomic_load_n(&f->lane->tail, __ATOMIC_ACQUIRE) - f->taken;
-	if (avail == 0 || avail > VALE_LANE) {
-		q->active[r] &= ~(1ull << p);
-		return true;
-	}
-	for (uint32_t shown = 0; shown < QUOTA && avail != 0; shown += n, avail -= n, room -= n) {
+	for (uint32_t shown = 0; shown < quota && avail != 0; shown += n, avail -= n, room -= n) {
 		uint64_t entry[VALE_LANE];
 		uint32_t slot = q->rx_hwtail;
 
+		/* Where no end of a frame is, somebody has written nonsense: it ends there all the same, to be passed by. */
 		n = 0;
 		do {
-			if (n == avail || n == q->v->slots - 1) {
-				q->active[r] &= ~(1ull << p); /* no frame ends here: whoever wrote that is broken */
-				return true;
-			}
 			entry[n] = __atomic_load_n(&f->lane->entry[(f->taken + n) & (VALE_LANE - 1)], __ATOMIC_RELAXED);
-		} while (VALE_ENTRY_FLAGS(entry[n++]) & NM_SLOT_MOREFRAG);
-		if (n > room)
+		} while ((VALE_ENTRY_FLAGS(entry[n++]) & NM_SLOT_MOREFRAG) && n < avail && n < q->v->slots - 1);
+		if (n > room) {
+			/* The next time this lane is the first, if it is not its own frames that are in the way. */
+			q->turn = shown == 0 ? p : (p + 1) % VALE_PORTS;
+			q->turn_ring = r;
 			return false;
+		}
+		entry[n - 1] &= ~VALE_ENTRY(0, 0, NM_SLOT_MOREFRAG);
 		for (uint32_t i = 0; i < n; i++) {
 			struct netmap_slot *s = &q->rx->slot[slot];
 
@@ -195,36 +251,44 @@ show(struct vale_ring *q, uint32_t r, uint32_t p)
 	return true;
 }
 
+/* Begins where there was no room the last time, else behind who was first. */
 static void
 fill(struct vale_ring *q)
 {
-	for (uint32_t r = 0; r < VALE_RINGS; r++) {
+	for (uint32_t i = 0; i < VALE_RINGS; i++) {
+		uint32_t r = (q->turn_ring + i) % VALE_RINGS;
+		uint32_t first = i == 0 ? q->turn : 0;
 		uint64_t todo = q->active[r];
-		/* Begin behind who was first the last time. */
-		uint32_t first = q->turn & (VALE_PORTS - 1);
-		uint64_t high = todo >> first << first;
+		uint64_t part[2] = {todo >> first << first, todo & ((1ull << first) - 1)};
 
-		for (uint64_t part = high; part != 0; part &= part - 1)
-			if (!show(q, r, (uint32_t)__builtin_ctzll(part)))
-				return;
-		for (uint64_t part = todo & ~high; part != 0; part &= part - 1)
-			if (!show(q, r, (uint32_t)__builtin_ctzll(part)))
-				return;
+		for (uint32_t half = 0; half < 2; half++) {
+			for (; part[half] != 0; part[half] &= part[half] - 1) {
+				uint32_t p = (uint32_t)__builtin_ctzll(part[half]);
+
+				if (!show(q, r, p))
+					return;
+			}
+		}
 	}
-	q->turn++;
+	q->turn = (q->turn + 1) % VALE_PORTS;
+	q->turn_ring = (q->turn_ring + (q->turn == 0)) % VALE_RINGS;
 }
 
 int
 vale_rxsync(void *ctx)
 {
 	struct vale_ring *q = ctx;
-	uint32_t was = q->rx_hwtail;
 
 	give_back(q);
-	collect(q); /* before a member that has left is forgotten */
+	if (q->look_everywhere)
+		look_everywhere(q);
+	collect(q);
 	refresh(q);
 	fill(q);
-	if (q->rx_hwtail != was)
+	if (q->leaving != 0)
+		finish(q);
+	/* Also what has not changed: somebody may have scribbled over it. */
+	if (__atomic_load_n(&q->rx->tail, __ATOMIC_RELAXED) != q->rx_hwtail)
 		__atomic_store_n(&q->rx->tail, q->rx_hwtail, __ATOMIC_RELEASE);
 	return 0;
 }

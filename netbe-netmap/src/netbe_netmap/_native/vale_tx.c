@@ -22,7 +22,8 @@
 #define MACS 12u
 #define ETHER 14u
 #define HDR 12u
-#define LANE_MIN 64u /* entries that a lane may have even when buffers are short: the longest frame has 34 */
+#define LANE_MIN 16u     /* entries that a lane may have however full the others are */
+#define ABOVE_MIN 0x80u /* in refs, of a buffer that came into a lane as more than LANE_MIN */
 #define CHECK_NS 250000000ull
 
 enum verdict { SENT, WAITS };
@@ -49,11 +50,24 @@ distance(const struct vale_ring *q, uint32_t from, uint32_t to)
 
 /* --- buffers */
 
-static void
-unref(struct vale_ring *q, uint32_t buf)
+static uint32_t
+held(const struct vale_to *t)
 {
-	if (--q->refs[buf - q->first_buf] == 0)
-		q->free_buf[q->nfree++] = buf;
+	return t->tail - t->reclaimed;
+}
+
+/* The oldest entry of a lane is not needed any more. */
+static void
+pop(struct vale_ring *q, struct vale_to *t)
+{
+	uint32_t buf = t->buf[t->reclaimed++ & (VALE_LANE - 1)];
+	uint8_t *refs = &q->refs[buf - q->first_buf];
+
+	if ((--*refs & ~ABOVE_MIN) != 0)
+		return;
+	q->above += *refs != 0;
+	*refs = 0;
+	q->free_buf[q->nfree++] = buf;
 }
 
 /* Takes back what a receiver has read. */
@@ -64,8 +78,8 @@ reclaim(struct vale_ring *q, struct vale_to *t)
 
 	if (head - t->reclaimed > t->published - t->reclaimed)
 		return; /* nonsense: as if it had read nothing */
-	for (; t->reclaimed != head; t->reclaimed++)
-		unref(q, t->buf[t->reclaimed & (VALE_LANE - 1)]);
+	while (t->reclaimed != head)
+		pop(q, t);
 }
 
 static void
@@ -76,17 +90,21 @@ reclaim_all(struct vale_ring *q)
 }
 
 /*
- * Whether n more entries may go into a lane.  A receiver that does not read
- * holds at most as many buffers as are free, so that with each such receiver
- * the others' share shrinks, but never to nothing.
+ * Whether n more entries may go into a lane.  LANE_MIN are kept for every
+ * port that there can be, so that however many receivers do not read, the
+ * others go on and the tx ring finds buffers.  Of what is above that a lane
+ * has no more than it leaves to others; only a long frame that is alone in
+ * its lane may take it all.
  */
 static bool
 has_room(struct vale_ring *q, struct vale_to *t, uint32_t n)
 {
 	for (int again = 0; again < 2; again++) {
-		uint32_t most = q->nfree < LANE_MIN ? LANE_MIN : q->nfree;
+		uint32_t then = held(t) + n;
 
-		if (t->tail - t->reclaimed + n <= (most < VALE_LANE ? most : VALE_LANE))
+		if (then <= LANE_MIN)
+			return true;
+		if (then <= VALE_LANE && n <= q->above && (held(t) == 0 || then - LANE_MIN <= q->above))
 			return true;
 		if (again == 0)
 			reclaim(q, t);
@@ -101,8 +119,8 @@ forget(struct vale_ring *q, uint32_t p)
 {
 	struct vale_to *t = &q->to[p];
 
-	for (; t->reclaimed != t->tail; t->reclaimed++)
-		unref(q, t->buf[t->reclaimed & (VALE_LANE - 1)]);
+	while (t->reclaimed != t->tail)
+		pop(q, t);
 	__atomic_store_n(&t->lane->gen, 0, __ATOMIC_RELEASE);
 	vale_window_unmap(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD);
 	q->receivers &= ~(1ull << p);
@@ -110,13 +128,15 @@ forget(struct vale_ring *q, uint32_t p)
 	t->gen = 0;
 }
 
-static void
+/* False: not now, for want of descriptors or memory. */
+static bool
 meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 {
 	struct vale *v = q->v;
 	struct vale_to *t = &q->to[p];
 	char path[VALE_PATH + 32];
 	struct stat st;
+	bool met = true;
 	int fd;
 
 	if (t->buf == NULL)
@@ -124,22 +144,25 @@ meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 	vale_region_path(&v->files, path, p, m->gen);
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return;
-	if (t->buf != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD &&
-	    vale_window_map(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD, fd) == 0) {
-		t->gen = m->gen;
-		t->rings = m->rings;
-		t->slots = m->slots;
-		t->head = (void *)(q->heads + (size_t)p * VALE_HEAD);
-		t->tail = t->published = t->reclaimed = 0;
-		t->checked_ns = q->now_ns;
-		t->lane = (void *)((uint8_t *)q->own + vale_lane_at(&v->layout, q->number, p));
-		__atomic_store_n(&t->lane->tail, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&t->lane->head, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&t->lane->gen, m->gen, __ATOMIC_RELEASE);
-		q->receivers |= 1ull << p;
+		return errno == ENOENT;
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD) {
+		met = t->buf != NULL && vale_window_map(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD, fd) == 0;
+		if (met) {
+			t->gen = m->gen;
+			t->rings = m->rings;
+			t->slots = m->slots;
+			t->head = (void *)(q->heads + (size_t)p * VALE_HEAD);
+			t->tail = t->published = t->reclaimed = 0;
+			t->checked_ns = q->now_ns;
+			t->lane = (void *)((uint8_t *)q->own + vale_lane_at(&v->layout, q->number, p));
+			__atomic_store_n(&t->lane->tail, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&t->lane->head, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&t->lane->gen, m->gen, __ATOMIC_RELEASE);
+			q->receivers |= 1ull << p;
+		}
 	}
 	close(fd);
+	return met;
 }
 
 static void
@@ -147,19 +170,24 @@ refresh(struct vale_ring *q)
 {
 	uint32_t epoch = __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE);
 
+	bool all = true;
+
 	if (epoch == q->tx_epoch)
 		return;
-	q->tx_epoch = epoch;
 	for (uint32_t p = 0; p < VALE_PORTS; p++) {
 		struct vale_member m = vale_member_at(&q->v->files, p);
 
+		if (m.left != 0)
+			m.gen = 0;
 		if (p == q->v->index || m.gen == q->to[p].gen)
 			continue;
 		if (q->to[p].gen != 0)
 			forget(q, p);
 		if ((m.gen & 1) != 0 && vale_sane(m.rings, m.slots, m.nbufs))
-			meet(q, p, &m);
+			all &= meet(q, p, &m);
 	}
+	if (all)
+		q->tx_epoch = epoch;
 }
 
 /* --- where to */
@@ -198,11 +226,16 @@ static void
 push(struct vale_ring *q, struct vale_to *t, uint32_t buf, uint32_t len, uint32_t flags)
 {
 	uint32_t at = t->tail & (VALE_LANE - 1);
+	uint8_t *refs = &q->refs[buf - q->first_buf];
 
 	__atomic_store_n(&t->lane->entry[at], VALE_ENTRY(buf, len, flags), __ATOMIC_RELAXED);
 	t->buf[at] = buf;
+	if (held(t) >= LANE_MIN && (*refs & ABOVE_MIN) == 0) {
+		*refs |= ABOVE_MIN;
+		q->above--;
+	}
+	++*refs;
 	t->tail++;
-	q->refs[buf - q->first_buf]++;
 }
 
 /* The first bytes of a frame of n slots, wherever they lie; false: it has not so many. */
@@ -259,6 +292,9 @@ forward(struct vale_ring *q, uint32_t slot, const uint16_t *len, const uint16_t 
 			if (q->now_ns - t->checked_ns > CHECK_NS) {
 				t->checked_ns = q->now_ns;
 				vale_suspect(&q->v->files, p, t->gen);
+				/* Said again: somebody may have scribbled over what we said, and it waits for us. */
+				__atomic_store_n(&t->lane->gen, t->gen, __ATOMIC_RELAXED);
+				q->dirty |= 1ull << p;
 			}
 		}
 	}
@@ -309,18 +345,15 @@ publish(struct vale_ring *q)
 static void
 show_room(struct vale_ring *q)
 {
-	uint32_t was = q->tail;
-
 	while (distance(q, q->hwcur, q->tail) < VALE_SHOWN && next(q, q->tail) != q->hwcur) {
-		if (q->slot_buf[q->tail] == VALE_NONE) {
-			if (q->nfree == 0)
-				break;
-			q->slot_buf[q->tail] = q->free_buf[--q->nfree];
-		}
+		if (q->nfree == 0)
+			break;
+		q->slot_buf[q->tail] = q->free_buf[--q->nfree];
 		q->tx->slot[q->tail].buf_idx = q->slot_buf[q->tail];
 		q->tail = next(q, q->tail);
 	}
-	if (q->tail != was)
+	/* Also what has not changed: somebody may have scribbled over it. */
+	if (__atomic_load_n(&q->tx->tail, __ATOMIC_RELAXED) != q->tail)
 		__atomic_store_n(&q->tx->tail, q->tail, __ATOMIC_RELEASE);
 }
 
@@ -363,11 +396,8 @@ vale_txsync(void *ctx)
 		uint32_t n = gather(q, head, len, flags);
 		bool good = n != 0;
 
-		if (n == 0) {
-			if (distance(q, q->hwcur, head) < VALE_SHOWN)
-				break; /* the rest of it comes */
-			n = VALE_SHOWN;
-		}
+		if (n == 0)
+			n = distance(q, q->hwcur, head); /* no frame ends here, and head is always behind one: nonsense */
 		for (uint32_t i = 0; i < n && good; i++)
 			good = len[i] <= VALE_BUF;
 		if (!good)
@@ -377,8 +407,10 @@ vale_txsync(void *ctx)
 		for (; n > 0; n--) {
 			uint32_t buf = q->slot_buf[q->hwcur];
 
-			if (q->refs[buf - q->first_buf] != 0)
-				q->slot_buf[q->hwcur] = VALE_NONE;
+			/* A slot that is not shown has none, or they would all end there. */
+			if (q->refs[buf - q->first_buf] == 0)
+				q->free_buf[q->nfree++] = buf;
+			q->slot_buf[q->hwcur] = VALE_NONE;
 			q->hwcur = next(q, q->hwcur);
 		}
 	}
@@ -435,6 +467,7 @@ vale_tx_begin(struct vale_ring *q)
 	if (q->heads == NULL || q->slot_buf == NULL || q->free_buf == NULL || q->refs == NULL)
 		return -ENOMEM;
 	q->first_buf = v->index * VALE_BUFS_PER_STRIDE + (uint32_t)(v->layout.bufs / VALE_BUF) + q->number * v->nbufs;
+	q->above = v->nbufs - VALE_SHOWN - (VALE_PORTS - 1) * LANE_MIN;
 	for (uint32_t i = 0; i < v->slots; i++)
 		q->slot_buf[i] = VALE_NONE;
 	for (uint32_t i = 0; i < v->nbufs; i++)
