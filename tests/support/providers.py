@@ -137,7 +137,7 @@ def descriptors() -> list[str]:
 def mappings() -> int:
     """How many mappings of a provider's memory this process has."""
     return sum(
-        "netmap" in line.split(maxsplit=5)[-1] and ".so" not in line or "/vale" in line
+        ".so" not in line and any(part in line.split(maxsplit=5)[-1] for part in ("netmap", "/nbt"))
         for line in Path("/proc/self/maps").read_text().splitlines()
         if len(line.split(maxsplit=5)) == 6
     )
