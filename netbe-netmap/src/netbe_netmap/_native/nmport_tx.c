@@ -351,6 +351,7 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 	struct nm_tx *t = &p->tx;
 	uint32_t at = t->reserved_at;
 	uint64_t bytes = 0;
+	int result;
 
 	if (n > t->reserved)
 		return -EINVAL;
@@ -361,9 +362,10 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 		    (frames[i].len > port->max_frame && frames[i].hdr.gso_type == NETBE_GSO_NONE))
 			return -EMSGSIZE;
 	}
-	t->reserved = 0;
-	if (n == 0)
+	if (n == 0) {
+		t->reserved = 0;
 		return 0;
+	}
 	for (uint32_t i = 0; i < n; i++, at = nm_next(at, t->slots)) {
 		struct netmap_slot *slot = &t->ring->slot[at];
 
@@ -373,8 +375,12 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 		slot->flags = p->hdr_flag;
 		bytes += frames[i].len;
 	}
-	sync_at(p, at);
 	nm_count(&p->port.stats->tx_frames, n);
 	nm_count(&p->port.stats->tx_bytes, bytes);
-	return (int)n;
+	sync_at(p, at);
+	result = p->ops->untaken != NULL ? take_back(p, frames, (int)n) : (int)n;
+	/* Whose first was not taken has its slots as they were, buffers and all. */
+	if (result > 0)
+		t->reserved = 0;
+	return result;
 }
