@@ -8,6 +8,7 @@ There is no daemon: who attaches makes what is missing, the last one out takes i
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,8 @@ def _make_folders(folder: Path, mode: int) -> None:
         owner = folder.parent.stat()
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-            folder.chmod(reach)  # whatever the umask
+            # Whatever the umask. A folder that hands its group on to what is in it goes on doing so.
+            folder.chmod(reach | folder.stat().st_mode & stat.S_ISGID)
     except PermissionError as error:
         raise NetbePermissionError(
             f"no permission to make the switch's folder {folder}",
