@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import testpmd
-from lab import build, missing, run
+from lab import NATIVE, build, missing, run
 from report import Case, Subject
 
 NETBE = str(Path(sys.executable).parent / "netbe")
-PYTHON = (sys.executable, str(Path(__file__).parent.parent / "vale_python.py"))
+PYTHON = (sys.executable, str(Path(__file__).parent.parent / "vale_ports.py"))
 SHARED = Path("/dev/shm")  # noqa: S108 - where the switch is to be
 SIZES = (60, 1500)
 UNITS = {str(size): f"Mpps at {size} bytes" for size in SIZES}
@@ -83,11 +83,13 @@ def full_switch(*, quick: bool) -> Iterator[Case]:
         yield Case("vale64", title, [], {}, cannot=f"needs {lack}")
         return
 
+    library = build("many_ports.c", "-shared", "-fPIC", f"-I{NATIVE / 'include'}")
+
     def pairs(number: int) -> Callable[[], dict[str, float]]:
         return _both(
             lambda size: (
-                (*PYTHON, "receivers", number, seconds),
-                (*PYTHON, "senders", number, size, seconds),
+                (*PYTHON, "receivers", library, number),
+                (*PYTHON, "senders", library, number, size, seconds),
             ),
         )
 

@@ -22,7 +22,7 @@ from netbe.features import Features
 from netbe_netmap import kernel
 from netbe_netmap._native import lib
 from netbe_netmap.backend import OFFLOADS, NetmapBackend
-from netbe_netmap.names import parse
+from netbe_netmap.names import PortName, parse
 
 FRAME = bytes(range(60))
 
@@ -137,6 +137,35 @@ def test_each_of_several_rings_is_a_port_with_a_descriptor_of_its_own() -> None:
         assert len({backend.port(number).rx_fd for number in range(3)}) == 3
         assert [said["nr_ringid"] for _, _, said in mock.requests] == [0, 0, 1, 2]
         assert backend.send(FRAME) == len(FRAME)
+        assert backend.recv() == FRAME
+
+
+@pytest.mark.parametrize(
+    ("name", "modes", "ports"),
+    [
+        ("netmap:eth9", [lib.NM_MODE_ALL_NIC], 1),
+        ("netmap:eth9^", [lib.NM_MODE_SW], 1),
+        ("netmap:eth9*", [lib.NM_MODE_ALL_NIC, lib.NM_MODE_SW], 2),
+    ],
+)
+def test_a_suffix_chooses_the_rings_of_the_nic_or_of_the_host(
+    name: str, modes: list[int], ports: int
+) -> None:
+    mock = MockKernel(1, 1)
+    with opened(mock, name) as backend:
+        assert backend.nports == ports
+        assert [said["nr_mode"] for _, _, said in mock.requests] == modes
+        assert {wanted for _, wanted, _ in mock.requests} == {"eth9"}
+        assert len(mock.open_fds) == len(modes)
+
+
+def test_the_hosts_rings_are_those_behind_the_nics(monkeypatch: pytest.MonkeyPatch) -> None:
+    mock = MockKernel(2, 1)
+    # A name that is no NIC's, so that no link is looked at.
+    monkeypatch.setattr(PortName, "nic", None)
+    with opened(mock, "netmap:eth9^") as backend:
+        backend.send(FRAME)
+        assert mock.region.get(mock.region.tx[2] + 20, "<I") == (1,)
         assert backend.recv() == FRAME
 
 

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs in Python at the ports of a switch, each to be run in a process of its own.
+"""Programs at the ports of a switch, each to be run in a process of its own.
 
-vale_python.py burst NAME SIZE SECONDS         one prepared batch, sent again and again
-vale_python.py send NAME SIZE SECONDS          one frame a call
-vale_python.py senders PAIRS SIZE SECONDS      ports s0, s1...: each sends to the receiver of its number
-vale_python.py receivers PAIRS SECONDS         ports r0, r1...: what they received together, as JSON
+    vale_ports.py burst NAME SIZE SECONDS                one prepared batch, sent again and again
+    vale_ports.py send NAME SIZE SECONDS                 one frame a call
+    vale_ports.py senders LIBRARY PAIRS SIZE SECONDS     ports s0, s1...: each sends to the receiver of its number
+    vale_ports.py receivers LIBRARY PAIRS                ports r0, r1...: what they received together, as JSON
+
+The first two are about Python; the others only prepare what peers/many_ports.c, the LIBRARY, then does.
 """
 
+import ctypes
 import json
-import os
 import selectors
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import netbe
 
@@ -29,9 +31,9 @@ def main() -> None:
     """Do what the arguments say."""
     what, *rest = sys.argv[1:]
     if what == "senders":
-        senders(int(rest[0]), int(rest[1]), float(rest[2]))
+        senders(rest[0], int(rest[1]), int(rest[2]), float(rest[3]))
     elif what == "receivers":
-        print(json.dumps({"pps": receivers(int(rest[0]), float(rest[1]))}))
+        print(json.dumps({"pps": receivers(rest[0], int(rest[1]))}))
     else:
         with netbe.open(rest[0]) as port:
             {"burst": burst, "send": single}[what](port, int(rest[1]), float(rest[2]))
@@ -92,23 +94,25 @@ def _room(port: netbe.Backend) -> Callable[[], object]:
     return wait
 
 
-def senders(pairs: int, size: int, seconds: float) -> None:
-    """Every port in turn sends a batch to the receiver of its number, or a part of it, or none when it is full."""
+def senders(library: str, pairs: int, size: int, seconds: float) -> None:
+    """Every port in turn sends a burst to the receiver of its number, or a part of it, or none when it is full."""
     with ExitStack() as stack:
         ports = [stack.enter_context(netbe.open(f"{SWITCH}:s{i},full=wait")) for i in range(pairs)]
         _hear_from(ports, pairs)
-        work = [
-            (port.send_burst, netbe.FrameBatch([frame(size, address(1, i), address(0, i))] * BURST))
-            for i, port in enumerate(ports)
-        ]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            sent = 0
-            for send, batch in work:
-                with suppress(netbe.BackendFull):
-                    sent += send(batch)
-            if not sent:
-                os.sched_yield()
+        data = b"".join(frame(size, address(1, i), address(0, i)) for i in range(pairs))
+        failed = ctypes.CDLL(library).send_in_turn(
+            _addresses(ports), ctypes.c_uint32(pairs), data, ctypes.c_uint32(size), _nanoseconds(seconds)
+        )
+        if failed:
+            raise netbe.NetbeError(f"a sender failed with errno {-failed}")
+
+
+def _addresses(ports: Sequence[netbe.Backend]) -> "ctypes.Array[ctypes.c_void_p]":
+    return (ctypes.c_void_p * len(ports))(*(port.port().address for port in ports))
+
+
+def _nanoseconds(seconds: float) -> ctypes.c_uint64:
+    return ctypes.c_uint64(int(seconds * 1e9))
 
 
 def _hear_from(ports: Sequence[netbe.Backend], count: int) -> None:
@@ -123,18 +127,24 @@ def _hear_from(ports: Sequence[netbe.Backend], count: int) -> None:
             heard[i] += port.recv_burst(room)
 
 
-def receivers(pairs: int, seconds: float) -> float:
+def receivers(library: str, pairs: int) -> float:
     """Frames a second that all ports together received, from the first to the last."""
     with ExitStack() as stack:
         ports = [stack.enter_context(netbe.open(f"{SWITCH}:r{i}")) for i in range(pairs)]
-        room = netbe.FrameBatch()
         _await_senders(pairs)
         for i, port in enumerate(ports):
             port.send(frame(60, _BROADCAST, address(1, i)))
-        for port in ports:  # the others' frames to all
-            while port.recv_burst(room):
-                pass
-        return _count([port.recv_burst for port in ports], room, seconds)
+        for i, port in enumerate(ports):
+            for _ in range(pairs - 1):  # what the others sent to all
+                if not port.rx_discard():
+                    raise RuntimeError(f"receiver {i} did not hear all others")
+        receive = ctypes.CDLL(library).receive_in_turn
+        receive.restype = ctypes.c_int64
+        spent = ctypes.c_uint64()
+        frames = receive(_addresses(ports), ctypes.c_uint32(pairs), _nanoseconds(IDLE), ctypes.byref(spent))
+        if frames < 0:
+            raise netbe.NetbeError(f"a receiver failed with errno {-frames}")
+    return frames / (spent.value / 1e9) if spent.value else 0.0
 
 
 def _await_senders(pairs: int) -> None:
@@ -145,25 +155,6 @@ def _await_senders(pairs: int) -> None:
         if time.monotonic() > end:
             raise RuntimeError("the senders do not come")
         time.sleep(0.02)
-
-
-def _count(receive: list[Callable[[netbe.FrameBatch], int]], room: netbe.FrameBatch, seconds: float) -> float:
-    frames = 0
-    now = time.monotonic()
-    first = last = 0.0
-    end = now + seconds + 10
-    while now < (last + IDLE if frames else end):
-        number = 0
-        for recv in receive:
-            number += recv(room)
-        now = time.monotonic()
-        if number:
-            first = first or now
-            last = now
-            frames += number
-        else:
-            os.sched_yield()
-    return frames / (last - first) if last > first else 0.0
 
 
 if __name__ == "__main__":
