@@ -18,10 +18,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import calls, opening, rings, taps
+from cases import calls, opening, rings, taps, vale
 from report import Case, machine, show
 
-CASES = {"taps": taps.case, "rings": rings.case, "calls": calls.case, "opening": opening.case}
+CASES = {
+    "taps": taps.case,
+    "rings": rings.case,
+    "vale": vale.case,
+    "vale64": vale.full_switch,
+    "calls": calls.case,
+    "opening": opening.case,
+}
 
 
 def measure(case: Case, rounds: int) -> None:

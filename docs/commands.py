@@ -2,6 +2,7 @@
 """The directive ``commands``: a section for each command of `netbe`, with what its ``--help`` says."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import typer
 from docutils import nodes
@@ -25,13 +26,20 @@ class Commands(SphinxDirective):
         context = whole.make_context("netbe", [], resilient_parsing=True)
         context.terminal_width = context.max_content_width = _WIDTH
         yield nodes.literal_block(text=whole.get_help(context), language="text")
-        for name in whole.list_commands(context):
-            command = whole.get_command(context, name)
-            inner = type(context)(command, info_name=name, parent=context)
-            section = nodes.section(ids=[f"netbe-{name}"], names=[f"netbe {name}"])
-            section += nodes.title(text=f"netbe {name}")
-            section += nodes.literal_block(text=command.get_help(inner), language="text")
-            yield section
+        yield from _below(whole, context)
+
+
+def _below(group: Any, context: Any) -> Iterator[nodes.Node]:  # noqa: ANN401 - click's, or typer's copy
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        inner = type(context)(command, info_name=name, parent=context)
+        path = inner.command_path
+        section = nodes.section(ids=[path.replace(" ", "-")], names=[path])
+        section += nodes.title(text=path)
+        section += nodes.literal_block(text=command.get_help(inner), language="text")
+        if hasattr(command, "list_commands"):
+            section.extend(_below(command, inner))
+        yield section
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

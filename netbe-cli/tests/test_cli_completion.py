@@ -33,6 +33,11 @@ def test_commands_are_completed() -> None:
     assert completed("s") == ["switch", "sink"]
 
 
+def test_the_commands_of_a_group_are_completed_and_their_options() -> None:
+    assert completed("vale", "") == ["list"]
+    assert completed("vale", "list", "--j") == ["--json"]
+
+
 def test_options_are_completed() -> None:
     assert set(completed("gen", "tap0", "--s")) == {"--size", "--src", "--stream"}
     assert "--trunk" in completed("switch", "--")

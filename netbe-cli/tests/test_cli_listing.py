@@ -114,7 +114,7 @@ def test_doctor_looks_at_everything_and_says_what_to_do() -> None:
     assert all(set(finding) == {"what", "state", "found", "advice"} for finding in findings)
     assert {finding["state"] for finding in findings} <= {"ok", "missing", "warning", "broken"}
     assert all(finding["advice"] for finding in findings if finding["state"] != "ok")
-    assert {"python", "netbe-core", "backend pair", "/dev/net/tun", "CAP_NET_ADMIN"} <= {
+    assert {"python", "netbe-core", "backend pair", "embedded switch", "/dev/net/tun", "CAP_NET_ADMIN"} <= {
         finding["what"] for finding in findings
     }
     for finding in findings:

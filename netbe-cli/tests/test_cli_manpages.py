@@ -13,6 +13,11 @@ from netbe_cli import manpages, manual
 from netbe_cli.main import click_command
 
 PROJECT = Path(__file__).parents[1]
+COMMANDS = [
+    words
+    for name, one in click_command.commands.items()
+    for words in [(name,), *((name, word) for word in getattr(one, "commands", {}))]
+]
 PAGES = sorted((PROJECT / "man").glob("*"))
 
 
@@ -37,7 +42,7 @@ def test_the_pages_are_those_that_the_definitions_give() -> None:
 
 
 def test_netbe_and_each_of_its_commands_has_a_page() -> None:
-    assert {page.stem for page in PAGES} == {"netbe", *(f"netbe-{name}" for name in click_command.commands)}
+    assert {page.stem for page in PAGES} == {"netbe", *(f"netbe-{'-'.join(words)}" for words in COMMANDS)}
 
 
 def test_the_wheel_takes_them_along() -> None:
@@ -60,6 +65,15 @@ def test_a_page_shows_every_option_with_its_value_and_default() -> None:
     assert "-r, --rate PPS Frames a second, such as 10k; else flat out. -c, --count N" in text
     assert "--src MAC Source. Default: 02:00:00:00:00:01." in text
     assert "--json Print JSON for machines." in text
+
+
+def test_the_page_of_a_group_lists_its_commands_and_has_no_more_about_names() -> None:
+    text = " ".join(rendered(PROJECT / "man" / "netbe-vale.1").split())
+    assert "netbe vale [OPTION ...] COMMAND [ARGUMENT ...]" in text
+    assert "COMMANDS netbe-vale-list(1) List the embedded switches" in text
+    assert "NAMES OF BACKENDS" not in text
+    assert "NAMES OF BACKENDS" in rendered(PROJECT / "man" / "netbe.1")
+    assert "netbe vale list [OPTION ...]" in rendered(PROJECT / "man" / "netbe-vale-list.1")
 
 
 def test_text_with_roffs_own_characters_is_shown_as_it_is(tmp_path: Path) -> None:

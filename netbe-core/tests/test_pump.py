@@ -330,10 +330,8 @@ print("there", flush=True)
 
 
 def test_control_c_interrupts_a_join_and_the_pump_can_be_stopped() -> None:
-    # Who starts the tests in the background of a script has SIGINT ignored, and so would the child.
     program = """
-import netbe, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import netbe
 a, b = netbe.make_pair(); c, d = netbe.make_pair()
 with netbe.Bridge(b, c) as pump:
     print("joining", flush=True)

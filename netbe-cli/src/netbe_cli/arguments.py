@@ -9,7 +9,10 @@ import typer
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Prefixes of installed backends, and interfaces that are there; imports no plugin."""
+    """Prefixes of installed backends, interfaces that are there, the embedded switches.
+
+    Imports no plugin, except for a name that begins with vale.
+    """
     from netbe import registry  # noqa: PLC0415 - only when a shell asks
 
     prefixes = [f"{info.prefix}:" for info in registry.list_backends()]
@@ -17,7 +20,27 @@ def complete_name(incomplete: str) -> list[str]:
         interfaces = [name for name in os.listdir("/sys/class/net") if name.startswith(("tap", "vmnet"))]  # noqa: PTH208
     except OSError:
         interfaces = []
-    return [name for name in (*sorted(interfaces), *prefixes) if name.startswith(incomplete)]
+    known = (*sorted(interfaces), *_embedded(incomplete), *prefixes)
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def _embedded(incomplete: str) -> list[str]:
+    """Switches that are there; of the one that is written out, its ports too."""
+    if not incomplete.startswith("vale"):
+        return []
+    try:
+        from netbe_netmap import embedded  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
+
+        there = embedded.switches()
+        ports = [
+            member.name
+            for switch in there
+            if incomplete.startswith(f"{switch.partition('{')[0].partition(':')[0]}:")
+            for member in embedded.members(switch)
+        ]
+    except (ImportError, OSError):
+        return []
+    return [*(f"{switch}:" for switch in there if "{" not in switch), *sorted(ports)]
 
 
 def parse_rate(text: str) -> float:

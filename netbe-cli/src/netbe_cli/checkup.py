@@ -19,6 +19,8 @@ _CAP_NET_RAW = 13
 _SYS_IO_URING_SETUP = 425  # asm-generic/unistd.h
 _AF_XDP = 44  # linux/socket.h
 
+_ROOM = 64 << 20  # bytes of shared memory below which a switch of some ports has too little
+
 OK = "ok"
 MISSING = "missing"
 WARNING = "warning"
@@ -42,6 +44,7 @@ def examine() -> list[Finding]:
         _python,
         _core,
         _plugins,
+        _embedded,
         _tun,
         _rights,
         _namespaces,
@@ -91,6 +94,41 @@ def _plugins() -> list[Finding]:
             )
         else:
             findings.append(Finding(what, OK, f"{info.distribution} {info.version}: {info.summary}"))
+    return findings
+
+
+def _embedded() -> list[Finding]:
+    from netbe import NetbeError, PluginError  # noqa: PLC0415 - a look
+    from netbe_cli.embedded import load  # noqa: PLC0415
+
+    what = "embedded switch"
+    try:
+        embedded = load()
+    except PluginError as error:
+        return [Finding(what, BROKEN, str(error), error.hint or "")]
+    except NetbeError as error:
+        return [Finding(what, MISSING, str(error), error.hint or "")]
+    folder = embedded.home()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        space = os.statvfs(there)
+        leftover = [name for name in embedded.switches() if not any(m.alive for m in embedded.members(name))]
+    except OSError as error:
+        return [Finding(what, WARNING, f"{error}", f"say with {embedded.FOLDER} where switches are to be")]
+    free = space.f_bavail * space.f_frsize
+    findings = [Finding(what, OK, f"{folder}: {free >> 20:,} MiB free")]
+    if not os.access(there, os.W_OK | os.X_OK):
+        advice = f"say with {embedded.FOLDER} where switches are to be"
+        findings = [Finding(what, WARNING, f"{there} cannot be written to", advice)]
+    elif free < _ROOM:
+        advice = "a port takes about 5 MiB: enlarge shared memory (in a container: --shm-size 1g)"
+        findings = [Finding(what, WARNING, f"{folder}: {free >> 20:,} MiB free", advice)]
+    if leftover:
+        advice = (
+            f"the next one to attach clears it up; or: rm -r {' '.join(str(folder / n) for n in leftover)}"
+        )
+        found = f"left behind by processes that died: {', '.join(leftover)}"
+        findings.append(Finding(what, WARNING, found, advice))
     return findings
 
 

@@ -9,17 +9,22 @@ from typing import Annotated
 import typer
 
 from netbe_cli.arguments import examples
-from netbe_cli.commands import backends, bridge, doctor, gen, info, sink, switch
+from netbe_cli.commands import backends, bridge, doctor, gen, info, sink, switch, vale
 from netbe_cli.failures import report, reporting
 
-app = typer.Typer(
-    name="netbe",
-    help="Ethernet by name: bridge, switch, generate, count and inspect.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def _group(name: str, text: str) -> typer.Typer:
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _group("netbe", "Ethernet by name: bridge, switch, generate, count and inspect.")
 for name, module in (
     ("backends", backends),
     ("info", info),
@@ -30,6 +35,11 @@ for name, module in (
     ("doctor", doctor),
 ):
     app.command(name, epilog=examples(*module.EXAMPLES))(reporting(module.command))
+for name, module in (("vale", vale),):
+    group = _group(name, module.HELP)
+    for word, command in module.COMMANDS.items():
+        group.command(word, epilog=examples(*module.EXAMPLES))(reporting(command))
+    app.add_typer(group, name=name, epilog=examples(*module.EXAMPLES))
 
 
 def _version(wanted: bool) -> None:

@@ -29,7 +29,7 @@ def _lines(page: Page, known: Iterable[str]) -> Iterator[str]:
     yield from (_LICENCE, _ORIGIN)
     yield f'.TH {escape(page.name.upper())} 1 "" netbe "netbe manual"'
     yield from (".nh", ".ad l")  # a name that is cut at a line's end cannot be copied
-    summary = page.summary if page.commands else page.summary[0].lower() + page.summary[1:]
+    summary = page.summary if len(page.words) == 1 else page.summary[0].lower() + page.summary[1:]
     yield from (".SH NAME", f"{escape(page.name)} \\- {escape(summary)}")
     yield from (".SH SYNOPSIS", _synopsis(page))
     yield from (".SH DESCRIPTION", f"{escape(page.summary)}.")
@@ -39,6 +39,7 @@ def _lines(page: Page, known: Iterable[str]) -> Iterator[str]:
         yield ".SH COMMANDS"
         for one in page.commands:
             yield from (".TP", f"\\fB{escape(one.name)}\\fR(1)", f"{escape(one.summary)}.")
+    if len(page.words) == 1:
         yield from (".SH NAMES OF BACKENDS", escape(NAMES))
     if page.arguments:
         yield ".SH ARGUMENTS"

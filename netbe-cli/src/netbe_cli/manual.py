@@ -5,6 +5,7 @@ Only what the definitions say goes in, never how typer would print it: that diff
 """
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -29,6 +30,10 @@ ENVIRONMENT = (
     (
         "NETBE_PREFER",
         "Which distribution serves a prefix that several offer: PREFIX=DISTRIBUTION, separated by commas.",
+    ),
+    (
+        "NETBE_VALE_FOLDER",
+        "Where the embedded switches are, instead of /dev/shm/netbe-UID.",
     ),
     ("NETBE_DEBUG", "When 1, the same as --debug."),
     ("NO_COLOR", "When set, a table on a terminal has no colours."),
@@ -75,9 +80,14 @@ class Page:
 
 
 def pages() -> tuple[Page, ...]:
-    """The page of ``netbe``, and one for each of its commands."""
-    root = page(("netbe",), click_command)
-    return (root, *root.commands)
+    """The page of ``netbe``, and one for each command below it, however deep."""
+    return tuple(_with_those_below(page(("netbe",), click_command)))
+
+
+def _with_those_below(one: Page) -> Iterator[Page]:
+    yield one
+    for below in one.commands:
+        yield from _with_those_below(below)
 
 
 def page(words: tuple[str, ...], command: Any) -> Page:  # noqa: ANN401 - click's or typer's own copy of it

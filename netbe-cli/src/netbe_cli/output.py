@@ -48,7 +48,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def _numeric(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").rstrip(" kMGTbits/").isdigit() or cell == "-"
+    return cell.replace(",", "").replace(".", "").rstrip(" kMGTbitsB/").isdigit() or cell == "-"
 
 
 def si(number: float, unit: str = "") -> str:
@@ -59,6 +59,11 @@ def si(number: float, unit: str = "") -> str:
             return f"{number:.{digits}f} {prefix}{unit}".rstrip()
         number /= 1000
     raise AssertionError
+
+
+def mebibytes(number: int) -> str:
+    """``3563520`` as ``3.4 MiB``."""
+    return f"{number / (1 << 20):.1f} MiB"
 
 
 def drops(stats: netbe.Stats) -> str:

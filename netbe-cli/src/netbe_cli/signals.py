@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A clean end: SIGINT, SIGTERM and a duration all set one flag that the command waits on."""
 
+import math
 import os
 import select
 import signal
@@ -33,6 +34,11 @@ class Ending:
         """Seconds since the begin."""
         return time.monotonic() - self.began
 
+    @property
+    def left(self) -> float:
+        """Seconds until the time has come; infinite where there is no duration."""
+        return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
     def restart(self) -> None:
         """Count the duration from now."""
         now = time.monotonic()
@@ -42,10 +48,8 @@ class Ending:
 
     def sleep(self, seconds: float) -> bool:
         """Sleep for so long, or until it is due; returns `due`."""
-        if self._deadline is not None:
-            seconds = min(seconds, max(0.0, self._deadline - time.monotonic()))
         if not self._asked:
-            select.select([self._awake], [], [], seconds)
+            select.select([self._awake], [], [], min(seconds, self.left))
         return self.due
 
     def ask(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netbe import options as options
     from netbe import registry as registry
     from netbe import testing as testing
+    from netbe import traffic as traffic
     from netbe.backend import Backend as Backend
     from netbe.batch import FrameBatch as FrameBatch
     from netbe.errors import BackendBusy as BackendBusy
@@ -135,7 +136,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
-_MODULES = ("aio", "errors", "events", "hooks", "options", "registry", "testing")
+_MODULES = ("aio", "errors", "events", "hooks", "options", "registry", "testing", "traffic")
 __all__ = ["get_include", *sorted(_HOME), *_MODULES]  # noqa: PLE0604 - all are strings
 
 

@@ -415,8 +415,11 @@ class Backend(abc.ABC):
             self._barred = refusals.busy
             return []
 
-    def _take_partial(self) -> list[bytes]:
-        """The rest of a frame that was given out in pieces, one by one without header; for a pump to begin with."""
+    def _take_partial(self, most: int | None = None) -> list[bytes]:
+        """The rest of a frame that was given out in pieces, one by one without header; for a pump to begin with.
+
+        When fewer than `most` come, that was all, and nothing is lent any more.
+        """
         return []
 
     def _release(self, user: object) -> None:

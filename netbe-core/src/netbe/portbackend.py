@@ -136,11 +136,11 @@ class PortPath:
     def take(self, *, discard: bool = False) -> None:
         raise AssertionError("a port is peeked and received from, in C")
 
-    def hand_over(self) -> list[bytes]:
-        """Let go of what is lent; the pieces that are left of a frame given out in part."""
-        pieces = []
+    def hand_over(self, most: int | None) -> list[bytes]:
+        """Let go of what is lent; the pieces that are left of a frame given out in part, at most so many."""
+        pieces: list[bytes] = []
         for io in self.ios:
-            while (length := lib.nb_io_hand_over(io, self.room, LONGEST)) > 0:
+            while len(pieces) != most and (length := lib.nb_io_hand_over(io, self.room, LONGEST)) > 0:
                 pieces.append(ffi.unpack(self.room, length))
         return pieces
 
@@ -337,9 +337,9 @@ class PortBackend(Backend):
             raise
         return list(self._ports)
 
-    def _take_partial(self) -> list[bytes]:
+    def _take_partial(self, most: int | None = None) -> list[bytes]:
         with self._rx_lock:
-            return self._path.hand_over()
+            return self._path.hand_over(most)
 
     def _set_cap(self, features: Features, vnet_hdr_len: int) -> None:
         self._none_out()

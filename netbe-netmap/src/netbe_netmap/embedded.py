@@ -5,6 +5,7 @@ A switch is a folder of files in shared memory; its members are the processes th
 There is no daemon: who attaches makes what is missing, the last one out takes it away.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from netbe.errors import (
     BackendBusy,
+    BadNameError,
+    NameTooLongError,
     NetbeError,
     NetbePermissionError,
     NetbeTimeoutError,
@@ -25,7 +28,7 @@ from netbe.native import Port, services, stats_of
 from netbe.portbackend import PortBackend
 from netbe.stats import Stats
 from netbe_netmap._native import ffi, lib
-from netbe_netmap.names import End, PortName
+from netbe_netmap.names import End, PortName, parse
 
 FOLDER = "NETBE_VALE_FOLDER"
 """The environment variable that says where the switches' folders are, instead of `home`'s answer."""
@@ -40,6 +43,8 @@ BUFFERS = 2304
 that receivers hold above that: enough for one to be far behind."""
 
 AGEING_SECONDS = 300
+ATTEMPTS = 1000
+"""At a folder that others take away and make again."""
 MODE = 0o600
 
 
@@ -138,7 +143,7 @@ def _attach(name: str, request: Request) -> object:
     config.rings, config.slots, config.nbufs = request.rings, request.slots, BUFFERS
     config.wait, config.pipe = request.wait, request.pipe
     config.ageing_ns = AGEING_SECONDS * 10**9
-    for _ in range(10):
+    for _ in range(ATTEMPTS):
         _make_folders(folder, request.mode)
         result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
         if result != -errno.ENOENT:  # the last member has taken the folder away meanwhile
@@ -153,7 +158,10 @@ def _make_folders(folder: Path, mode: int) -> None:
     try:
         folder.parent.mkdir(mode=0o700 if reach == 0o700 else 0o711, parents=True, exist_ok=True)
         owner = folder.parent.stat()
-        folder.mkdir(mode=reach, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            # Whatever the umask. A folder that hands its group on to what is in it goes on doing so.
+            folder.chmod(reach | folder.stat().st_mode & stat.S_ISGID)
     except PermissionError as error:
         raise NetbePermissionError(
             f"no permission to make the switch's folder {folder}",
@@ -217,6 +225,8 @@ class Member:
 
     switch: str
     port: str
+    name: str
+    """What it is opened by: vale0:a, netmap:x}1."""
     pid: int
     alive: bool
     rings: int
@@ -227,12 +237,46 @@ class Member:
 
 
 def switches() -> list[str]:
-    """The names of this user's switches and pipes."""
+    """The names of this user's switches and pipes. `NetbeError` where their folder cannot be read."""
+    folder = home()
     try:
-        with os.scandir(home()) as entries:
-            return sorted(entry.name for entry in entries if stat.S_ISDIR(entry.stat().st_mode))
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _ours(entry.name)
+            )
     except FileNotFoundError:
         return []
+    except PermissionError as error:
+        raise NetbePermissionError(f"no permission to look into {folder}", errno=error.errno) from error
+    except OSError as error:
+        raise NetbeError(f"{folder} cannot be read: {error.strerror}", errno=error.errno) from error
+
+
+def _ours(folder: str) -> bool:
+    try:
+        parse(_name(folder, "x", 0))
+    except (BadNameError, NameTooLongError):
+        return False
+    return True
+
+
+def _name(folder: str, port: str, index: int) -> str:
+    base, pipe, number = folder.partition("{")
+    if not pipe:
+        return f"{folder}:{port}"
+    return f"{'' if ':' in base else 'netmap:'}{base}{'}' if index else '{'}{number}"
+
+
+def memory(switch: str) -> int:
+    """Bytes of shared memory that a switch takes, what the dead have left included."""
+    taken = 0
+    with contextlib.suppress(OSError), os.scandir(home() / switch) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                taken += (
+                    entry.stat(follow_symlinks=False).st_blocks * 512
+                )  # stat(2)'s unit, whatever the page
+    return taken
 
 
 def members(switch: str) -> Iterator[Member]:
@@ -245,9 +289,11 @@ def members(switch: str) -> Iterator[Member]:
     if count < 0:
         raise _why_not(-count, switch, folder)
     for info in found[0:count]:
+        port = ffi.string(info.name).decode(errors="replace")
         yield Member(
             switch,
-            ffi.string(info.name).decode(errors="replace"),
+            port,
+            _name(switch, port, info.index),
             info.pid,
             bool(info.alive),
             info.rings,

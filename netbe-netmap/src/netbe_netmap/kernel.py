@@ -71,8 +71,13 @@ def _raise(result: int) -> None:
 
 
 def available() -> bool:
-    """Whether this user may open the device."""
-    return os.access(DEVICE, os.R_OK | os.W_OK)
+    """Whether this user can open the device; its name may be there without the module."""
+    system = System()
+    try:
+        system.close(system.open())
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

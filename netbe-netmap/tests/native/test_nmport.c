@@ -380,21 +380,34 @@ a_device_that_is_gone_stays_gone_and_what_it_had_brought_can_be_had(void)
 }
 
 static void
-a_link_that_is_down_is_told_and_forgotten_when_it_is_up(void)
+a_link_that_is_down_is_told_at_once_and_forgotten_when_it_is_up(void)
 {
+	static uint8_t bytes[3][9000];
+	static struct iovec seg[3][2];
+	struct netbe_frame f[3];
 	struct fake_rings r;
 
 	fake_open(&r, SLOTS, BUF, 0);
-	r.tx_result = -EIO;
-	CHECK(ring_send(r.port, 0, 60) == 1);
-	CHECK(ring_send(r.port, 1, 60) == -EIO);
-	r.rx_result = -EIO;
+	for (uint32_t i = 0; i < 3; i++)
+		f[i] = ring_frame(bytes[i], seg[i], i, i == 1 ? 9000 : 60);
+	CHECK(ring_send(r.port, 7, 60) == 1);
+	takes(&r, 7, 60);
+	r.tx_result = r.rx_result = -EIO;
+	CHECK(r.port->tx_burst(r.port, f, 3) == -EIO);
+	CHECK(r.port->tx_burst(r.port, f, 3) == -EIO);
+	CHECK(r.config.tx->head == 1 && r.port->stats->tx_frames == 1 && r.port->stats->tx_bytes == 60);
 	has_none(&r); /* down is not gone */
-	r.rx_result = 0;
 	r.tx_result = 0;
-	CHECK(ring_send(r.port, 1, 60) == 1);
+	CHECK(r.port->tx_reserve(r.port, 60, f, 1) == 1);
+	r.tx_result = -EIO;
+	CHECK(r.port->tx_commit(r.port, f, 1) == -EIO);
+	r.tx_result = r.rx_result = 0;
+	f[0] = ring_frame(bytes[0], seg[0], 0, 60);
+	CHECK(r.port->tx_burst(r.port, f, 3) == 3);
 	takes(&r, 0, 60);
-	takes(&r, 1, 60);
+	takes(&r, 1, 9000);
+	takes(&r, 2, 60);
+	has_none(&r);
 	fake_close(&r);
 }
 
@@ -439,7 +452,7 @@ main(void)
 	what_is_lent_is_lent_again_first_and_unchanged();
 	frames_are_written_in_place();
 	a_device_that_is_gone_stays_gone_and_what_it_had_brought_can_be_had();
-	a_link_that_is_down_is_told_and_forgotten_when_it_is_up();
+	a_link_that_is_down_is_told_at_once_and_forgotten_when_it_is_up();
 	a_port_is_not_made_of_what_makes_no_sense();
 	return 0;
 }

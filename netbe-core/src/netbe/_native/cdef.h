@@ -101,3 +101,23 @@ int64_t nb_io_hand_over(struct nb_io *io, void *base, size_t cap);
 /* of any port */
 int nb_port_adopt(struct netbe_port *port);
 int nb_port_link_up(struct netbe_port *port);
+
+/* traffic.h */
+struct nb_traffic_limits { uint64_t frames, ns, spin_ns; };
+struct nb_gen;
+struct nb_gen *nb_gen_new(const uint8_t *macs, uint32_t size, uint16_t stream);
+void nb_gen_free(struct nb_gen *gen);
+int64_t nb_gen_run(struct nb_gen *gen, struct netbe_port *port, uint64_t sequence,
+                   const struct nb_traffic_limits *limits);
+void nb_gen_write(struct nb_gen *gen, uint64_t sequence, uint32_t n, uint32_t hdr_len, uint8_t *out);
+struct nb_sink_counts {
+	uint64_t frames, bytes, numbered, lost, duplicated, reordered, first_ns, last_ns;
+};
+struct nb_sink;
+struct nb_sink *nb_sink_new(bool numbers);
+void nb_sink_free(struct nb_sink *sink);
+const struct nb_sink_counts *nb_sink_counts(const struct nb_sink *sink);
+int64_t nb_sink_run(struct nb_sink *sink, struct netbe_port *const *ports, uint32_t nports,
+                    const struct nb_traffic_limits *limits);
+void nb_sink_see(struct nb_sink *sink, const uint8_t *base, const uint32_t *off, const uint32_t *len, uint32_t n,
+                 uint32_t hdr_len);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the files of the engine share.  engine.c makes it and counts;
- * sleep.c is a thread's loop: which queues to look at, when to sleep;
- * forward.c takes a burst in and decides where it goes; output.c brings it
- * to a port; inject.c is a port of frames handed over by Python.
+ * worker.c makes and ends a thread's part; sleep.c is its loop: which queues
+ * to look at, when to sleep; forward.c takes a burst in and decides where it
+ * goes; output.c brings it to a port; inject.c is a port of frames handed
+ * over by Python.
  *
  * A thread owns everything in its struct nb_worker.  Shared: the logical
  * ports (error, transmit locks), the forwarding table, a few flags.
@@ -188,6 +189,12 @@ void nb_count_tx(struct nb_out *o, enum netbe_drop why, uint32_t n);
 void nb_out_arm(struct nb_out *o);
 
 /* sleep.c */
+uint64_t nb_clock_ns(void);
+/* What the loop listens with; 0 or -errno. */
+int nb_loop_begin(struct nb_worker *w);
+int nb_loop_add(struct nb_worker *w, struct nb_rxq *q);
+/* Until the engine is stopped or has failed. */
+void nb_loop(struct nb_worker *w);
 /* Wakes this thread when the port has room, once. */
 void nb_watch_out(struct nb_worker *w, uint32_t port);
 

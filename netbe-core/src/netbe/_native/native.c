@@ -10,3 +10,4 @@
 #include "port.h"
 #include "ring.h"
 #include "services.h"
+#include "traffic.h"

@@ -11,8 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,8 +26,8 @@
 /* What an event belongs to, beside the receive queues. */
 static char is_wake, is_tx;
 
-static uint64_t
-clock_ns(void)
+uint64_t
+nb_clock_ns(void)
 {
 	struct timespec ts;
 
@@ -342,8 +340,8 @@ finished(struct nb_worker *w)
 	return true;
 }
 
-static void
-loop(struct nb_worker *w)
+void
+nb_loop(struct nb_worker *w)
 {
 	uint32_t rounds = 0;
 
@@ -351,7 +349,7 @@ loop(struct nb_worker *w)
 		uint64_t next;
 		int timeout = -1;
 
-		w->now = clock_ns();
+		w->now = nb_clock_ns();
 		look_at_hot(w);
 		if (__atomic_load_n(&w->engine->failure, __ATOMIC_ACQUIRE) != 0 && finished(w))
 			break;
@@ -371,52 +369,14 @@ loop(struct nb_worker *w)
 	}
 }
 
-/* One more attempt at what a full port holds up; what it does not take is left to its own port. */
-static void
-give_back(struct nb_worker *w)
+/* Listens to a queue, or leaves it until what was handed over with its port has gone. */
+int
+nb_loop_add(struct nb_worker *w, struct nb_rxq *q)
 {
-	w->now = clock_ns();
-	w->stopping = true;
-	for (uint32_t i = 0; i < w->nrxq; i++) {
-		struct nb_rxq *q = &w->rxq[i];
-		int n;
-
-		if (q->held != 0 && !q->dead)
-			nb_serve(w, q);
-		if (q->held != 0)
-			nb_abandon(w, q);
-		if (q->port != w->engine->lport[q->index].inject)
-			continue;
-		/* These can't be left to anybody. */
-		while ((n = q->port->rx_burst(q->port, w->frame, NB_BURST)) > 0) {
-			nb_count_rx(q, NETBE_DROP_STOPPED, (uint32_t)n);
-			q->port->release(q->port, (uint32_t)n);
-		}
-	}
-}
-
-static int
-add_rxq(struct nb_worker *w, uint32_t index, struct netbe_port *port, bool after_inject)
-{
-	struct nb_rxq *q = &w->rxq[w->nrxq++];
-
-	q->port = port;
-	q->index = index;
-	q->fd = port->rx_wait.fd;
-	q->burst = NB_BURST;
-	q->patience = 1;
+	q->fd = q->port->rx_wait.fd;
 	q->muted = true;
-	q->after_inject = after_inject;
-	if (!(port->flags & NETBE_PORT_CHEAP_RX))
-		w->all_cheap = false;
-	if ((port->flags & NETBE_PORT_UNTRUSTED) && w->private == NULL) {
-		w->private = calloc(NB_BURST, sizeof(*w->private));
-		w->private_seg = calloc(NB_ARENA, sizeof(*w->private_seg));
-		if (w->private == NULL || w->private_seg == NULL)
-			return -ENOMEM;
-	}
 	if (q->fd >= 0) {
-		int rc = watch(w->ep, &q->fd, &q->own_fd, (uint32_t)(uint16_t)port->rx_wait.events, q);
+		int rc = watch(w->ep, &q->fd, &q->own_fd, (uint32_t)(uint16_t)q->port->rx_wait.events, q);
 
 		if (rc == 0)
 			q->muted = false;
@@ -425,49 +385,15 @@ add_rxq(struct nb_worker *w, uint32_t index, struct netbe_port *port, bool after
 		else
 			return rc;
 	}
-	if (after_inject)
+	if (q->after_inject)
 		mute(w, q);
 	else
 		heat(w, q);
 	return 0;
 }
 
-static int
-add_ports(struct nb_worker *w)
-{
-	struct nb_engine *e = w->engine;
-	uint32_t nports = e->config.nports;
-	uint32_t nthreads = e->config.nthreads;
-	uint32_t most = 0;
-	int rc = 0;
-
-	for (uint32_t p = 0; p < nports; p++)
-		most += e->lport[p].nqueues / nthreads + 2;
-	w->rxq = calloc(most, sizeof(*w->rxq));
-	w->hot = calloc(most, sizeof(struct nb_rxq *));
-	w->out = calloc(nports, sizeof(*w->out));
-	w->work = calloc(nports, sizeof(*w->work));
-	if (w->rxq == NULL || w->hot == NULL || w->out == NULL || w->work == NULL)
-		return -ENOMEM;
-	for (uint32_t p = 0; p < nports && rc == 0; p++) {
-		struct nb_lport *lp = &e->lport[p];
-		uint32_t j = w->thread % lp->nqueues;
-		struct nb_out *o = &w->out[p];
-
-		o->port = lp->queue[j].port;
-		o->fd = o->port->tx_wait.fd;
-		if (j + lp->nqueues < nthreads)
-			o->lock = &lp->queue[j].lock;
-		if (w->thread == 0 && lp->inject != NULL)
-			rc = add_rxq(w, p, lp->inject, false);
-		for (j = w->thread; j < lp->nqueues && rc == 0; j += nthreads)
-			rc = add_rxq(w, p, lp->queue[j].port, j == 0 && lp->inject != NULL);
-	}
-	return rc;
-}
-
-static int
-begin(struct nb_worker *w)
+int
+nb_loop_begin(struct nb_worker *w)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 
@@ -482,59 +408,6 @@ begin(struct nb_worker *w)
 	if (epoll_ctl(w->ep, EPOLL_CTL_ADD, w->ep_tx, &ev) != 0)
 		return -errno;
 	w->all_cheap = true;
-	w->last_ns = w->now = clock_ns();
-	return add_ports(w);
-}
-
-static void
-end(struct nb_worker *w)
-{
-	for (uint32_t i = 0; i < w->nrxq; i++) {
-		if (w->rxq[i].own_fd)
-			close(w->rxq[i].fd);
-		free(w->rxq[i].todo);
-	}
-	for (uint32_t p = 0; w->out != NULL && p < w->engine->config.nports; p++)
-		if (w->out[p].own_fd)
-			close(w->out[p].fd);
-	if (w->ep >= 0)
-		close(w->ep);
-	if (w->ep_tx >= 0)
-		close(w->ep_tx);
-	nb_gso_free(w->gso);
-	free(w->flat);
-	free(w->private);
-	free(w->private_seg);
-	free(w->rxq);
-	free(w->hot);
-	free(w->out);
-	free(w->work);
-	free(w);
-}
-
-int
-nb_engine_run(struct nb_engine *e, uint32_t thread)
-{
-	struct nb_worker *w;
-	int rc;
-
-	if (thread >= e->config.nthreads || e->detached)
-		return -EINVAL;
-	for (uint32_t p = 0; p < e->config.nports; p++)
-		if (e->lport[p].nqueues == 0)
-			return -EINVAL;
-	w = calloc(1, sizeof(*w));
-	if (w == NULL)
-		return -ENOMEM;
-	w->engine = e;
-	w->thread = thread;
-	w->ep = w->ep_tx = -1;
-	rc = begin(w);
-	if (rc == 0) {
-		loop(w);
-		give_back(w);
-		rc = __atomic_load_n(&e->failure, __ATOMIC_ACQUIRE);
-	}
-	end(w);
-	return rc;
+	w->last_ns = w->now = nb_clock_ns();
+	return 0;
 }

@@ -16,7 +16,7 @@
 /*
  * A sync is called behind whole frames only, by the thread that drives the
  * direction.  -ENODEV, -EPIPE and -EBADF are for good; any other error is
- * for now (-EIO from txsync: the link is down).
+ * for now (-EIO from txsync: the link is down, and it has taken nothing).
  */
 struct nm_ops {
 	int (*txsync)(void *ctx); /* slots before head are taken; then tail is current; 0 or -errno */

@@ -232,15 +232,26 @@ some_room(struct nm_port *p, uint32_t *room)
 	return *room != 0 ? 0 : -EAGAIN;
 }
 
-/* Frames at the end of a burst that the sync has left are the caller's again; how many went, or -EAGAIN. */
+/* Head goes back to a slot behind which nothing was taken. */
+static void
+step_back(struct nm_tx *t, uint32_t head)
+{
+	t->head = head;
+	__atomic_store_n(&t->ring->cur, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->ring->head, head, __ATOMIC_RELEASE);
+}
+
+/*
+ * Frames at the end of a burst that began at slot `begin`, of which the sync
+ * has left so many slots, are the caller's again.  How many went, or why none.
+ */
 static int
-take_back(struct nm_port *p, const struct netbe_frame *frames, int sent)
+take_back(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_t begin, uint32_t left, int why)
 {
 	struct nm_tx *t = &p->tx;
-	uint32_t left = p->ops->untaken(p->ctx), back = 0;
+	uint32_t used = nm_distance(begin, t->head, t->slots), back = 0;
 	uint64_t n = 0, bytes = 0;
 
-	t->refused = left != 0;
 	while (sent > 0 && back < left) {
 		const struct netbe_frame *f = &frames[--sent];
 
@@ -250,12 +261,29 @@ take_back(struct nm_port *p, const struct netbe_frame *frames, int sent)
 	}
 	if (n == 0)
 		return sent;
-	t->head = t->head >= back ? t->head - back : t->head + t->slots - back;
-	__atomic_store_n(&t->ring->cur, t->head, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->ring->head, t->head, __ATOMIC_RELEASE);
+	/* One that was dropped took fewer slots than it needs: never back over the burst's begin. */
+	if (back > used || sent == 0)
+		back = used;
+	step_back(t, t->head >= back ? t->head - back : t->head + t->slots - back);
 	nm_count(&p->port.stats->tx_frames, -n);
 	nm_count(&p->port.stats->tx_bytes, -bytes);
-	return sent != 0 ? sent : -EAGAIN;
+	return sent != 0 ? sent : why;
+}
+
+/* So many frames that are written up to head are published and synced.  How many went, or why none. */
+static int
+bring(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_t head)
+{
+	struct nm_tx *t = &p->tx;
+	uint32_t begin = t->head, left;
+
+	if (sync_at(p, head) == -EIO)
+		return take_back(p, frames, sent, begin, UINT32_MAX, -EIO);
+	if (p->ops->untaken == NULL)
+		return sent;
+	left = p->ops->untaken(p->ctx);
+	t->refused = left != 0;
+	return take_back(p, frames, sent, begin, left, -EAGAIN);
 }
 
 int
@@ -290,12 +318,8 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 			return -EIO;
 		result = fill(p, frames, n, &head, room);
 	}
-	if (result > 0) {
-		sync_at(p, head); /* what it says is said by the next call: these frames are in the ring */
-		if (p->ops->untaken != NULL)
-			return take_back(p, frames, result);
-	}
-	return result;
+	/* Anything but what bring() says is said by the next call: these frames are in the ring. */
+	return result > 0 ? bring(p, frames, result, head) : result;
 }
 
 int
@@ -377,8 +401,7 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 	}
 	nm_count(&p->port.stats->tx_frames, n);
 	nm_count(&p->port.stats->tx_bytes, bytes);
-	sync_at(p, at);
-	result = p->ops->untaken != NULL ? take_back(p, frames, (int)n) : (int)n;
+	result = bring(p, frames, (int)n, at);
 	/* Whose first was not taken has its slots as they were, buffers and all. */
 	if (result > 0)
 		t->reserved = 0;

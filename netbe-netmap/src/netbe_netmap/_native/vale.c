@@ -52,8 +52,12 @@ static void
 in_child(void)
 {
 	for (struct vale *v = all; v != NULL; v = v->next) {
-		close(v->region_fd);
+		if (v->region_fd >= 0)
+			close(v->region_fd);
 		v->region_fd = -1;
+		if (v->files.control_fd >= 0)
+			close(v->files.control_fd);
+		v->files.control_fd = -1;
 	}
 	pthread_mutex_unlock(&all_lock);
 }
@@ -98,17 +102,24 @@ choose(struct vale *v, const struct vale_config *c, uint64_t living)
 		if (living >> (c->pipe - 1) & 1)
 			return -EBUSY;
 		v->index = c->pipe - 1;
+		if (control->member[v->index].gen & 1) /* it has left, and is not waited for */
+			vale_remove(&v->files, v->index, control->member[v->index].gen);
 		return 0;
 	}
 	for (uint32_t i = 0; i < VALE_PORTS; i++)
 		if ((living >> i & 1) && strncmp(control->member[i].name, c->name, VALE_NAME) == 0)
 			return -EBUSY;
-	for (uint32_t i = 0; i < VALE_PORTS; i++) {
-		v->index = (first + i) % VALE_PORTS;
-		if ((living >> v->index & 1) == 0) {
-			__atomic_store_n(&control->next, (v->index + 1) % VALE_PORTS, __ATOMIC_RELAXED);
-			return 0;
+	if (living == UINT64_MAX)
+		return -EUSERS;
+	for (uint32_t again = 0; again < 2; again++) {
+		for (uint32_t i = 0; i < VALE_PORTS; i++) {
+			v->index = (first + i) % VALE_PORTS;
+			if ((__atomic_load_n(&control->member[v->index].gen, __ATOMIC_RELAXED) & 1) == 0) {
+				__atomic_store_n(&control->next, (v->index + 1) % VALE_PORTS, __ATOMIC_RELAXED);
+				return 0;
+			}
 		}
+		vale_evict(&v->files);
 	}
 	return -EUSERS;
 }
@@ -119,7 +130,6 @@ make_region(struct vale *v)
 {
 	char path[VALE_PATH + 32];
 	struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int rc;
 
 	vale_region_path(&v->files, path, v->index, v->gen);
 	unlink(path); /* of somebody who died while he attached */
@@ -129,9 +139,7 @@ make_region(struct vale *v)
 	(void)!fchmod(v->region_fd, v->files.mode); /* whatever the umask */
 	if (fcntl(v->region_fd, F_OFD_SETLK, &mine) != 0)
 		return -errno;
-	/* All of it now: an error here, and not a signal later. */
-	rc = posix_fallocate(v->region_fd, 0, (off_t)v->layout.bytes);
-	return -rc;
+	return vale_allocate(v->region_fd, v->layout.bytes);
 }
 
 /* netmap's own structures, as one finds them after a registration. */
@@ -163,6 +171,7 @@ begin_ring(struct vale *v, uint32_t number)
 {
 	struct vale_ring *q = &v->ring[number];
 	size_t at = (size_t)v->index * VALE_STRIDE;
+	char path[VALE_PATH + 32];
 	uint8_t *region;
 	int rc;
 
@@ -172,7 +181,8 @@ begin_ring(struct vale *v, uint32_t number)
 	if (q->window == NULL)
 		return -errno;
 	region = q->window + at;
-	rc = vale_window_map(q->window, at, v->layout.bytes, v->region_fd);
+	vale_region_path(&v->files, path, v->index, v->gen);
+	rc = vale_map_again(q->window, at, v->layout.bytes, path, v->region_fd);
 	if (rc != 0)
 		return rc;
 	if (number == 0)
@@ -266,6 +276,7 @@ join(struct vale *v, const struct vale_config *c)
 	m->slots = v->slots;
 	m->nbufs = v->nbufs;
 	m->pid = (uint32_t)getpid();
+	m->left = 0;
 	__atomic_store_n(&m->gen, v->gen, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&v->files.control->epoch, 1, __ATOMIC_ACQ_REL);
 	return 0;
@@ -293,17 +304,16 @@ clear_folder(struct vale *v)
 	rmdir(v->files.folder);
 }
 
+/* With the lock, or without it where it was not to be had. */
 static void
-leave(struct vale *v, bool joined)
+leave(struct vale *v, bool joined, bool locked)
 {
-	bool locked = vale_files_lock(&v->files) == 0;
-
 	if (locked) {
 		if (joined)
-			vale_remove(&v->files, v->index, v->gen);
+			vale_depart(&v->files, v->index, v->gen);
 		else if (v->gen != 0)
 			vale_unlink(&v->files, v->index, v->gen);
-		if (vale_reap(&v->files) == 0)
+		if ((vale_reap(&v->files) & ~(joined ? 1ull << v->index : 0)) == 0)
 			clear_folder(v);
 	}
 	/* Unlocked or not: who finds the lock on our region gone takes us out. */
@@ -351,14 +361,16 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 		v->files.fdb = services->fdb_at((uint8_t *)v->files.control + VALE_TABLE, VALE_ADDRESSES, c->ageing_ns);
 		rc = v->files.fdb == NULL ? -ENOMEM : 0;
 	}
+	enlist(v);
 	if (rc == 0)
 		rc = join(v, c);
-	vale_files_unlock(&v->files);
 	if (rc != 0) {
-		leave(v, false);
+		/* Still locked: the number that we had is nobody else's yet. */
+		unlist(v);
+		leave(v, false, true);
 		return rc;
 	}
-	enlist(v);
+	vale_files_unlock(&v->files);
 	*result = v;
 	return 0;
 }
@@ -367,7 +379,7 @@ void
 vale_detach(struct vale *v)
 {
 	unlist(v);
-	leave(v, true);
+	leave(v, true, vale_files_lock(&v->files) == 0);
 }
 
 void
@@ -378,7 +390,6 @@ vale_leave_to_parent(struct vale *v)
 		end_ring(v, r);
 	if (v->files.fdb != NULL)
 		v->files.services->fdb_free(v->files.fdb);
-	/* The description of the control file is the parent's too: closing our copy unlocks nothing. */
 	vale_files_close(&v->files);
 	free(v);
 }

@@ -23,6 +23,7 @@
 #include "vale_memory.h"
 
 #define LOCK_PAUSE_NS 1000000
+#define ATTEMPTS 1000u /* at a control file that others take away and make again */
 
 static void
 control_path(const char *folder, char path[VALE_PATH + 32])
@@ -47,16 +48,46 @@ vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t
 static int
 lock(int fd)
 {
-	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS}, begun, now;
 
-	for (uint32_t ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ms++) {
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		if (ms >= VALE_LOCK_MS)
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 >= VALE_LOCK_MS)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
 	return 0;
+}
+
+int
+vale_allocate(int fd, size_t bytes)
+{
+	int rc;
+
+	do
+		rc = posix_fallocate(fd, 0, (off_t)bytes);
+	while (rc == EINTR);
+	return -rc;
+}
+
+int
+vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd)
+{
+	struct stat ours, there;
+	int again = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc;
+
+	if (again < 0)
+		return -errno;
+	if (fstat(fd, &ours) != 0 || fstat(again, &there) != 0 || ours.st_ino != there.st_ino ||
+	    ours.st_dev != there.st_dev)
+		rc = -EPROTO;
+	else
+		rc = vale_window_map(window, at, bytes, again);
+	close(again);
+	return rc;
 }
 
 int
@@ -82,15 +113,15 @@ current(int fd, const char *path)
 }
 
 static int
-map_control(struct vale_files *f, bool fresh, uint32_t pipe)
+map_control(struct vale_files *f, const char *path, bool fresh, uint32_t pipe)
 {
 	struct stat st;
 	int rc;
 
 	if (fresh) {
-		rc = posix_fallocate(f->control_fd, 0, (off_t)f->control_bytes);
+		rc = vale_allocate(f->control_fd, f->control_bytes);
 		if (rc != 0)
-			return -rc;
+			return rc;
 	}
 	if (fstat(f->control_fd, &st) != 0)
 		return -errno;
@@ -99,7 +130,7 @@ map_control(struct vale_files *f, bool fresh, uint32_t pipe)
 	f->control = vale_window_new(f->control_bytes);
 	if (f->control == NULL)
 		return -errno;
-	rc = vale_window_map(f->control, 0, f->control_bytes, f->control_fd);
+	rc = vale_map_again(f->control, 0, f->control_bytes, path, f->control_fd);
 	if (rc != 0)
 		return rc;
 	if (fresh) {
@@ -127,7 +158,9 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	strcpy(f->folder, folder);
 	f->control_bytes = VALE_TABLE + table_bytes;
 	control_path(folder, path);
-	for (;;) {
+	for (uint32_t attempt = 0;; attempt++) {
+		if (attempt == ATTEMPTS)
+			return -ETIMEDOUT;
 		f->control_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0), mode);
 		if (f->control_fd < 0)
 			return -errno;
@@ -135,6 +168,7 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 		if (rc != 0 || current(f->control_fd, path))
 			break;
 		close(f->control_fd); /* the last member has just taken it away */
+		f->control_fd = -1;
 	}
 	if (rc == 0 && fstat(f->control_fd, &st) != 0)
 		rc = -errno;
@@ -145,7 +179,11 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 
 		if (begun && make)
 			(void)!fchmod(f->control_fd, mode); /* whatever the umask */
-		rc = begun && !make ? -ENOENT : map_control(f, begun, pipe != 0);
+		rc = begun && !make ? -ENOENT : map_control(f, path, begun, pipe != 0);
+		if (rc != 0 && begun && make) { /* nothing stays of what could not be made */
+			unlink(path);
+			rmdir(folder);
+		}
 	}
 	if (rc == 0 && make && (f->control->pipe != 0) != (pipe != 0))
 		rc = -EMLINK;
@@ -182,13 +220,11 @@ vale_alive(const struct vale_files *f, uint32_t index, uint32_t gen)
 	return held;
 }
 
-void
-vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
+static void
+unlink_sockets(const struct vale_files *f, uint32_t index, uint32_t gen)
 {
 	char path[VALE_PATH + 32];
 
-	vale_region_path(f, path, index, gen);
-	unlink(path);
 	for (uint32_t ring = 0; ring < VALE_RINGS; ring++) {
 		vale_socket_path(f, path, index, gen, ring, 'r');
 		unlink(path);
@@ -198,10 +234,27 @@ vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
 }
 
 void
+vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	char path[VALE_PATH + 32];
+
+	vale_region_path(f, path, index, gen);
+	unlink(path);
+	unlink_sockets(f, index, gen);
+}
+
+void
 vale_remove(struct vale_files *f, uint32_t index, uint32_t gen)
 {
-	/* The table first: who looks at it now finds no member, and later no files. */
-	__atomic_store_n(&f->control->member[index].gen, gen + 1, __ATOMIC_RELEASE);
+	uint32_t now = gen;
+
+	/*
+	 * The table first: who looks at it now finds no member, and later no
+	 * files.  Threads of one process have the lock together: one does it.
+	 */
+	if (!__atomic_compare_exchange_n(&f->control->member[index].gen, &now, gen + 1, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_RELAXED))
+		return;
 	__atomic_fetch_add(&f->control->epoch, 1, __ATOMIC_ACQ_REL);
 	if (f->fdb != NULL)
 		f->services->fdb_flush_port(f->fdb, index);
@@ -214,25 +267,122 @@ vale_suspect(struct vale_files *f, uint32_t index, uint32_t gen)
 	/* On a frame's way: who is attaching now will see to it himself. */
 	if (vale_alive(f, index, gen) || flock(f->control_fd, LOCK_EX | LOCK_NB) != 0)
 		return;
-	if (__atomic_load_n(&f->control->member[index].gen, __ATOMIC_ACQUIRE) == gen)
+	if (__atomic_load_n(&f->control->member[index].gen, __ATOMIC_ACQUIRE) == gen &&
+	    __atomic_load_n(&f->control->member[index].left, __ATOMIC_RELAXED) == 0)
 		vale_remove(f, index, gen);
 	vale_files_unlock(f);
+}
+
+/* --- members that have left */
+
+/* Whether one of the living has not read all that a member sent it. */
+static bool
+unread(const struct vale_files *f, uint32_t index, uint64_t living)
+{
+	struct vale_member m = vale_member_at(f, index);
+	struct vale_layout l;
+	char path[VALE_PATH + 32];
+	struct stat st;
+	uint8_t *region;
+	bool found = false;
+	int fd;
+
+	if (!vale_sane(m.rings, m.slots, m.nbufs))
+		return false;
+	l = vale_layout(m.rings, m.slots, m.nbufs);
+	vale_region_path(f, path, index, m.gen);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	region = fd < 0 ? NULL : vale_window_new(l.bytes);
+	if (region != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= l.bytes &&
+	    vale_window_map(region, 0, l.bytes, fd) == 0) {
+		for (uint32_t i = 0; i < m.rings * VALE_PORTS; i++) {
+			uint32_t to = i % VALE_PORTS;
+			struct vale_lane *lane = (void *)(region + vale_lane_at(&l, i / VALE_PORTS, to));
+
+			found |= (living >> to & 1) != 0 &&
+			         __atomic_load_n(&lane->gen, __ATOMIC_ACQUIRE) == vale_member_at(f, to).gen &&
+			         __atomic_load_n(&lane->head, __ATOMIC_ACQUIRE) !=
+			             __atomic_load_n(&lane->tail, __ATOMIC_ACQUIRE);
+		}
+	}
+	vale_window_free(region, l.bytes);
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+bool
+vale_evict(struct vale_files *f)
+{
+	uint32_t first = VALE_PORTS;
+
+	for (uint32_t i = 0; i < VALE_PORTS; i++) {
+		struct vale_member m = vale_member_at(f, i);
+
+		if ((m.gen & 1) != 0 && m.left != 0 && (first == VALE_PORTS || m.left < vale_member_at(f, first).left))
+			first = i;
+	}
+	if (first < VALE_PORTS)
+		vale_remove(f, first, vale_member_at(f, first).gen);
+	return first < VALE_PORTS;
+}
+
+void
+vale_depart(struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	struct vale_member *m = &f->control->member[index];
+	uint64_t living = vale_reap(f) & ~(1ull << index);
+	uint32_t others = 0;
+
+	if (__atomic_load_n(&m->gen, __ATOMIC_ACQUIRE) != gen)
+		return;
+	if (!unread(f, index, living)) {
+		vale_remove(f, index, gen);
+		return;
+	}
+	for (uint32_t i = 0; i < VALE_PORTS; i++)
+		others += (vale_member_at(f, i).gen & 1) != 0 && vale_member_at(f, i).left != 0;
+	if (others >= VALE_LEFT_MAX)
+		vale_evict(f);
+	__atomic_store_n(&m->left, __atomic_load_n(&f->control->epoch, __ATOMIC_RELAXED) | 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&f->control->epoch, 2, __ATOMIC_ACQ_REL);
+	if (f->fdb != NULL)
+		f->services->fdb_flush_port(f->fdb, index);
+	unlink_sockets(f, index, gen);
+}
+
+bool
+vale_finish(struct vale_files *f)
+{
+	if (flock(f->control_fd, LOCK_EX | LOCK_NB) != 0)
+		return false;
+	vale_reap(f);
+	vale_files_unlock(f);
+	return true;
 }
 
 uint64_t
 vale_reap(struct vale_files *f)
 {
-	uint64_t living = 0;
+	uint64_t living = 0, left = 0;
 
 	for (uint32_t i = 0; i < VALE_PORTS; i++) {
-		uint32_t gen = __atomic_load_n(&f->control->member[i].gen, __ATOMIC_ACQUIRE);
+		struct vale_member m = vale_member_at(f, i);
 
-		if ((gen & 1) == 0)
+		if ((m.gen & 1) == 0)
 			continue;
-		if (vale_alive(f, i, gen))
+		if (m.left != 0)
+			left |= 1ull << i;
+		else if (vale_alive(f, i, m.gen))
 			living |= 1ull << i;
 		else
-			vale_remove(f, i, gen);
+			vale_remove(f, i, m.gen);
+	}
+	for (; left != 0; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		if (!unread(f, i, living))
+			vale_remove(f, i, vale_member_at(f, i).gen);
 	}
 	return living;
 }
@@ -260,7 +410,7 @@ vale_list(const char *folder, struct vale_info *out, uint32_t n)
 		struct vale_region *region;
 		int fd;
 
-		if ((m.gen & 1) == 0 || !vale_sane(m.rings, m.slots, m.nbufs))
+		if ((m.gen & 1) == 0 || m.left != 0 || !vale_sane(m.rings, m.slots, m.nbufs))
 			continue;
 		memset(info, 0, sizeof(*info));
 		memcpy(info->name, f.control->member[i].name, VALE_NAME);

@@ -32,6 +32,15 @@ int vale_files_lock(struct vale_files *f);
 void vale_files_unlock(struct vale_files *f);
 void vale_files_close(struct vale_files *f);
 
+/* Gives a file its memory now: an error here, and not a signal later. */
+int vale_allocate(int fd, size_t bytes);
+/*
+ * Maps a file that we have locked, opened once more by its path: a mapping
+ * keeps what it was made from open, in children of a fork too, and with it
+ * the lock, whose owner may be dead.
+ */
+int vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd);
+
 void vale_region_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen);
 void vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t index, uint32_t gen, uint32_t ring,
                       char way);
@@ -42,7 +51,13 @@ void vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen);
 void vale_remove(struct vale_files *f, uint32_t index, uint32_t gen);
 /* A member whose lane is full: takes it out if it is dead. */
 void vale_suspect(struct vale_files *f, uint32_t index, uint32_t gen);
-/* Under the lock: takes out the dead; returns a bit for each living member. */
+/* Under the lock: has a member of ours leave; what it sent is kept for those who have not read it. */
+void vale_depart(struct vale_files *f, uint32_t index, uint32_t gen);
+/* On a frame's way, when all was read that a member sent before it left; false: not now. */
+bool vale_finish(struct vale_files *f);
+/* Under the lock: takes out the one that left first; false: there is none. */
+bool vale_evict(struct vale_files *f);
+/* Under the lock: takes out the dead, and those that left and are not needed any more; a bit for each living one. */
 uint64_t vale_reap(struct vale_files *f);
 
 /* --- one ring of one port */
@@ -107,6 +122,7 @@ struct vale_ring {
 	uint32_t from_lent[VALE_PORTS]; /* slots of our ring that stand for its buffers */
 	struct vale_from from[VALE_PORTS * VALE_RINGS];
 	uint64_t active[VALE_RINGS]; /* as vale_inbox.from, but private */
+	uint64_t leaving;            /* bits of members that have left, which we may still have to read */
 	uint32_t turn, turn_ring; /* whose lane is looked at first */
 	uint32_t rx_hwcur, rx_hwtail;
 	uint16_t *slot_from; /* of each slot: index into `from` */
@@ -150,6 +166,7 @@ vale_member_at(const struct vale_files *f, uint32_t index)
 	    .slots = __atomic_load_n(&m->slots, __ATOMIC_RELAXED),
 	    .nbufs = __atomic_load_n(&m->nbufs, __ATOMIC_RELAXED),
 	    .pid = __atomic_load_n(&m->pid, __ATOMIC_RELAXED),
+	    .left = __atomic_load_n(&m->left, __ATOMIC_RELAXED),
 	};
 
 	return copy;

@@ -36,6 +36,7 @@
 #define VALE_LANE 512u /* entries of a lane; a power of two */
 #define VALE_BUFS_PER_STRIDE 16384u
 #define VALE_STRIDE (VALE_BUFS_PER_STRIDE * VALE_BUF) /* a multiple of both, and of pages */
+#define VALE_LEFT_MAX 8u /* members that have left whose memory is kept */
 #define VALE_WINDOW ((size_t)VALE_PORTS * VALE_STRIDE)
 #define VALE_ADDRESSES 8192u /* of the forwarding table */
 #define VALE_PAGE 4096u
@@ -81,7 +82,8 @@ struct vale_member {
 	uint32_t gen;
 	uint32_t rings, slots, nbufs;
 	uint32_t pid; /* for people; liveness is the lock on the region's file */
-	uint32_t reserved;
+	/* Not 0: it has left, and what it sent is still to be read; those that left later have more. */
+	uint32_t left;
 	char name[VALE_NAME];
 };
 

@@ -79,11 +79,32 @@ install(void)
 	return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }
 
+static void
+before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void
+after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A child must not find the lock held by a thread that it does not have. */
+static void
+register_fork(void)
+{
+	pthread_atfork(before_fork, after_fork, after_fork);
+}
+
 static int
 enter(uintptr_t begin, size_t bytes)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int rc = -ENOMEM;
 
+	pthread_once(&once, register_fork);
 	pthread_mutex_lock(&lock);
 	for (uint32_t i = 0; i < WINDOWS_MAX; i++) {
 		if (ranges[i].begin != 0)

@@ -12,7 +12,7 @@
 #include "vale_int.h"
 #include "vale_memory.h"
 
-#define QUOTA 64u /* entries of one lane in a row: no sender has the ring for itself */
+#define QUOTA 64u /* entries of one lane in a row: no sender has the ring for itself, nor more than a quarter of it */
 
 static uint32_t
 next(const struct vale_ring *q, uint32_t slot)
@@ -100,6 +100,9 @@ refresh(struct vale_ring *q)
 	for (uint32_t p = 0; p < VALE_PORTS; p++) {
 		struct vale_member m = vale_member_at(&q->v->files, p);
 
+		q->leaving &= ~(1ull << p);
+		if ((m.gen & 1) != 0 && m.left != 0)
+			q->leaving |= 1ull << p;
 		if (p == q->v->index || m.gen == q->from_gen[p] || ((m.gen & 1) == 0 && q->from_gen[p] == 0))
 			continue;
 		if (q->from_lent[p] != 0) {
@@ -131,6 +134,20 @@ refresh(struct vale_ring *q)
 	}
 	if (!later)
 		q->rx_epoch = epoch;
+}
+
+/* Who reads the last of what a member sent before it left takes away what it left behind. */
+static void
+finish(struct vale_ring *q)
+{
+	for (uint64_t left = q->leaving; left != 0; left &= left - 1) {
+		uint32_t p = (uint32_t)__builtin_ctzll(left), n = q->from_lent[p];
+
+		for (uint32_t r = 0; r < VALE_RINGS; r++)
+			n += unread_in(q, &q->from[p * VALE_RINGS + r]);
+		if (n == 0 && vale_finish(&q->v->files))
+			q->leaving &= ~(1ull << p);
+	}
 }
 
 /* Slots that the reader has passed: their buffers are the senders' again. */
@@ -188,17 +205,18 @@ look_everywhere(struct vale_ring *q)
 }
 
 /*
- * Shows what one lane has, whole frames only, at most QUOTA entries.  False:
- * our ring is full.
+ * Shows what one lane has, whole frames only, about QUOTA entries.  False:
+ * our ring is full, and it is said whose turn is next.
  */
 static bool
 show(struct vale_ring *q, uint32_t r, uint32_t p)
 {
 	struct vale_from *f = &q->from[p * VALE_RINGS + r];
 	uint32_t room = q->v->slots - 1 - distance(q, q->rx_hwcur, q->rx_hwtail);
+	uint32_t quota = q->v->slots / 4 < QUOTA ? q->v->slots / 4 : QUOTA;
 	uint32_t avail = unread_in(q, f), n;
 
-	for (uint32_t shown = 0; shown < QUOTA && avail != 0; shown += n, avail -= n, room -= n) {
+	for (uint32_t shown = 0; shown < quota && avail != 0; shown += n, avail -= n, room -= n) {
 		uint64_t entry[VALE_LANE];
 		uint32_t slot = q->rx_hwtail;
 
@@ -207,8 +225,12 @@ show(struct vale_ring *q, uint32_t r, uint32_t p)
 		do {
 			entry[n] = __atomic_load_n(&f->lane->entry[(f->taken + n) & (VALE_LANE - 1)], __ATOMIC_RELAXED);
 		} while ((VALE_ENTRY_FLAGS(entry[n++]) & NM_SLOT_MOREFRAG) && n < avail && n < q->v->slots - 1);
-		if (n > room)
+		if (n > room) {
+			/* The next time this lane is the first, if it is not its own frames that are in the way. */
+			q->turn = shown == 0 ? p : (p + 1) % VALE_PORTS;
+			q->turn_ring = r;
 			return false;
+		}
 		entry[n - 1] &= ~VALE_ENTRY(0, 0, NM_SLOT_MOREFRAG);
 		for (uint32_t i = 0; i < n; i++) {
 			struct netmap_slot *s = &q->rx->slot[slot];
@@ -229,7 +251,7 @@ show(struct vale_ring *q, uint32_t r, uint32_t p)
 	return true;
 }
 
-/* Begins with the lane that had no room the last time, else behind who was first. */
+/* Begins where there was no room the last time, else behind who was first. */
 static void
 fill(struct vale_ring *q)
 {
@@ -243,11 +265,8 @@ fill(struct vale_ring *q)
 			for (; part[half] != 0; part[half] &= part[half] - 1) {
 				uint32_t p = (uint32_t)__builtin_ctzll(part[half]);
 
-				if (!show(q, r, p)) {
-					q->turn_ring = r;
-					q->turn = p;
+				if (!show(q, r, p))
 					return;
-				}
 			}
 		}
 	}
@@ -266,6 +285,8 @@ vale_rxsync(void *ctx)
 	collect(q);
 	refresh(q);
 	fill(q);
+	if (q->leaving != 0)
+		finish(q);
 	/* Also what has not changed: somebody may have scribbled over it. */
 	if (__atomic_load_n(&q->rx->tail, __ATOMIC_RELAXED) != q->rx_hwtail)
 		__atomic_store_n(&q->rx->tail, q->rx_hwtail, __ATOMIC_RELEASE);

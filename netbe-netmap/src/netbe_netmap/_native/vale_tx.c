@@ -177,6 +177,8 @@ refresh(struct vale_ring *q)
 	for (uint32_t p = 0; p < VALE_PORTS; p++) {
 		struct vale_member m = vale_member_at(&q->v->files, p);
 
+		if (m.left != 0)
+			m.gen = 0;
 		if (p == q->v->index || m.gen == q->to[p].gen)
 			continue;
 		if (q->to[p].gen != 0)

@@ -9,11 +9,13 @@
  * most the time of a timer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -46,6 +48,8 @@ bound_socket(const struct vale_ring *q, char way)
 		close(fd);
 		return rc;
 	}
+	/* Whatever the umask: who may map our region may wake us. Else he costs us the time of a timer. */
+	(void)!fchmodat(AT_FDCWD, path, v->files.mode, AT_SYMLINK_NOFOLLOW);
 	return fd;
 }
 

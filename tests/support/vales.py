@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Ports of embedded switches for tests: a folder of one's own, numbered frames, members that are processes."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import netbe
+from netbe._native import ffi
+from netbe.backend import Backend
+from netbe_netmap.embedded import EmbeddedPort, Request
+
+PATIENCE = 15.0
+"""Seconds for something that should happen at once, on a machine that does other things too."""
+
+SOAK = float(os.environ.get("NETBE_SOAK_SECONDS", "0"))
+"""How long the long tests are to take, when asked."""
+
+EVERYBODY = b"\xff" * 6
+SIZE = 64
+LAP = 1 << 14
+"""Numbered frames until the numbers begin again."""
+
+
+@contextlib.contextmanager
+def fresh_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Switches are in a folder of the test's own while this lasts, and nothing is left there at its end."""
+    before = descriptors()
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="nbv"))
+    monkeypatch.setenv("NETBE_VALE_FOLDER", str(folder))
+    try:
+        yield folder
+        assert left_in(folder) == []
+        assert descriptors() == before
+    finally:
+        shutil.rmtree(folder)
+
+
+def left_in(folder: Path) -> list[str]:
+    """What there is below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def attach(port: str, switch: str = "0", **options: object) -> EmbeddedPort:
+    """A port of a switch."""
+    return EmbeddedPort(f"vale{switch}:{port}", Request(switch, port, **options))  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def ports(*names: str, **options: object) -> Iterator[list[EmbeddedPort]]:
+    """Several ports of one switch."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(attach(name, **options)) for name in names]
+
+
+def mac(number: int) -> bytes:
+    """The address of station `number`."""
+    return b"\x02\0\0\0" + number.to_bytes(2)
+
+
+def frame(dst: bytes, src: int, text: bytes = b"", size: int = 60) -> bytes:
+    """A frame from a station; its bytes tell it from others."""
+    return (dst + mac(src) + b"\x88\xb5" + text).ljust(size, b".")
+
+
+def until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"not within {patience:g} s: {what}"
+        time.sleep(0.002)
+
+
+def take(backend: Backend, timeout: float = PATIENCE) -> bytes | None:
+    """The next frame, waiting for it."""
+    return backend.recv() if backend.wait(timeout) else None
+
+
+def drain(backend: Backend) -> list[bytes]:
+    """All that is there now."""
+    return list(iter(backend.recv, None))
+
+
+def push(backend: Backend, frames: netbe.FrameBatch) -> None:
+    """Send all of them, sleeping while there is no room."""
+    import select
+
+    sent, end = 0, time.monotonic() + 2 * PATIENCE
+    poller: select.poll | None = None
+    while sent < len(frames):
+        rest = frames[sent:]
+        try:
+            sent += backend.send_burst(rest)
+            continue
+        except netbe.BackendFull:
+            assert time.monotonic() < end, "no room"
+        wait = backend.arm_send()
+        assert wait is not None
+        with contextlib.suppress(netbe.BackendFull):  # look again behind arming
+            sent += backend.send_burst(rest)
+            continue
+        if poller is None:
+            poller = select.poll()
+            poller.register(wait[0], select.POLLIN)
+        poller.poll(5000)
+
+
+def numbered(dst: bytes, src: int) -> bytes:
+    """The frames of one lap, one behind the other."""
+    head = dst + mac(src) + b"\x88\xb5"
+    return b"".join((head + number.to_bytes(4) * 16)[:SIZE] for number in range(LAP))
+
+
+class Checker:
+    """What has come from one sender of numbered frames: each once and in order, or with gaps."""
+
+    def __init__(self, dst: bytes, src: int, *, gaps: bool = False) -> None:
+        self._lap = numbered(dst, src) * 2
+        self._gaps = gaps
+        self._at: int | None = None if gaps else 0
+        self.count = 0
+
+    def run(self, data: "memoryview | ffi.buffer", n: int) -> None:
+        """Check n frames that stand one behind the other."""
+        if self._at is not None:
+            begin = self._at * SIZE
+            if data[: n * SIZE] == self._lap[begin : begin + n * SIZE]:
+                self._at = (self._at + n) % LAP
+                self.count += n
+                return
+        assert self._gaps, f"frame {self.count} and those behind it are not as sent"
+        for i in range(n):
+            self.one(bytes(data[i * SIZE : (i + 1) * SIZE]))
+
+    def one(self, got: bytes) -> None:
+        """Check one frame, which may come behind lost ones but never again, nor before another."""
+        number = int.from_bytes(got[14:18])
+        assert number < LAP, got
+        assert got == self._lap[number * SIZE : (number + 1) * SIZE], (number, got)
+        if self._at is not None:
+            # Further than half a lap is a step back.
+            assert (number - self._at) % LAP < LAP // 2, f"{number} came where {self._at} was next"
+        self._at = (number + 1) % LAP
+        self.count += 1
+
+
+def bursts(backend: Backend) -> Callable[[], tuple[object, int]]:
+    """A call that receives a burst of numbered frames: where they stand, and how many."""
+    batch = netbe.FrameBatch(capacity=SIZE * 256, max_frames=256)
+    data = ffi.buffer(batch._native()[0], SIZE * 256)
+
+    def receive() -> tuple[object, int]:
+        return data, backend.recv_burst(batch)
+
+    return receive
+
+
+def program(text: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    """A Python program beside this one, with this module at hand; it can be spoken to."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", text, *map(str, arguments)]
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def running(text: str, *arguments: object, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """The same, killed at the end if it still runs."""
+    child = program(text, *arguments, **options)
+    try:
+        yield child
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """Kill a program and let go of its pipes."""
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def line(child: subprocess.Popen[str], patience: float = PATIENCE) -> str:
+    """The next line that a program says."""
+    import select
+
+    assert child.stdout is not None
+    ready, _, _ = select.select([child.stdout], [], [], patience)
+    assert ready, "the program says nothing"
+    return child.stdout.readline().strip()
