@@ -303,7 +303,7 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 		if (result != 0)
 			return t->gone != 0 ? t->gone : result;
 	}
-	if (t->refused && p->ops->stuck != NULL && p->ops->stuck(p->ctx))
+	if (t->refused && p->ops->stuck != NULL && p->ops->stuck(p->ctx, &frames[0]))
 		return -EAGAIN;
 	result = some_room(p, &room);
 	if (result != 0)
