@@ -65,7 +65,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job in ten seconds, without privilege: bridge two in-process cables and say what went through."""
+    """The main job in ten seconds, without privilege: two processes on one switch, and what went through."""
     install(session)
     session.run("python", str(ROOT / "examples" / "demo.py"))
 

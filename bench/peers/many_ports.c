@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Many ports in turn on one thread, as a library; ports and frames are the caller's. */
+/* Many ports in turn on one thread that never sleeps, as a library; ports and frames are the caller's. */
 #include <errno.h>
-#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
@@ -30,8 +29,6 @@ send_in_turn(struct netbe_port **ports, uint32_t count, const uint8_t *data, uin
 	struct netbe_frame frames[BURST];
 
 	while (now() < end) {
-		int sent = 0;
-
 		for (uint32_t p = 0; p < count; p++) {
 			struct iovec seg = {(void *)(data + (size_t)p * size), size};
 			int n;
@@ -41,10 +38,7 @@ send_in_turn(struct netbe_port **ports, uint32_t count, const uint8_t *data, uin
 			n = ports[p]->tx_burst(ports[p], frames, BURST);
 			if (n < 0 && n != -EAGAIN)
 				return n;
-			sent += n > 0 ? n : 0;
 		}
-		if (sent == 0)
-			sched_yield();
 	}
 	return 0;
 }
@@ -80,10 +74,8 @@ receive_in_turn(struct netbe_port **ports, uint32_t count, uint64_t idle, uint64
 			taken += n;
 		}
 		at = now();
-		if (taken == before) {
-			sched_yield();
+		if (taken == before)
 			continue;
-		}
 		last = at;
 		if (first == 0)
 			first = at;

@@ -22,7 +22,7 @@ from netbe.features import Features
 from netbe_netmap import kernel
 from netbe_netmap._native import lib
 from netbe_netmap.backend import OFFLOADS, NetmapBackend
-from netbe_netmap.names import parse
+from netbe_netmap.names import PortName, parse
 
 FRAME = bytes(range(60))
 
@@ -94,6 +94,18 @@ def test_defect_1_nor_does_a_region_that_is_not_laid_out_as_known() -> None:
         assert mock.left_behind == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["netmap:eth9^", "netmap:eth9*"])
+def test_defect_1_nor_do_the_ports_that_were_made_before_one_that_was_not(name: str) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are wanted
+    mock = MockKernel(1, 2)
+    last_host_ring = 64 + 56 + 8 * 5
+    mock.region.put(last_host_ring, "<q", 1 << 40)
+    with pytest.raises(NotSupportedError, match="laid out"):
+        opened(mock, name)
+    assert mock.left_behind == (0, 0)
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
 def kernel_word(offset: int) -> int:
     return 64 + offset
 
@@ -140,6 +152,35 @@ def test_each_of_several_rings_is_a_port_with_a_descriptor_of_its_own() -> None:
         assert backend.recv() == FRAME
 
 
+@pytest.mark.parametrize(
+    ("name", "modes", "ports"),
+    [
+        ("netmap:eth9", [lib.NM_MODE_ALL_NIC], 1),
+        ("netmap:eth9^", [lib.NM_MODE_SW], 1),
+        ("netmap:eth9*", [lib.NM_MODE_ALL_NIC, lib.NM_MODE_SW], 2),
+    ],
+)
+def test_a_suffix_chooses_the_rings_of_the_nic_or_of_the_host(
+    name: str, modes: list[int], ports: int
+) -> None:
+    mock = MockKernel(1, 1)
+    with opened(mock, name) as backend:
+        assert backend.nports == ports
+        assert [said["nr_mode"] for _, _, said in mock.requests] == modes
+        assert {wanted for _, wanted, _ in mock.requests} == {"eth9"}
+        assert len(mock.open_fds) == len(modes)
+
+
+def test_the_hosts_rings_are_those_behind_the_nics(monkeypatch: pytest.MonkeyPatch) -> None:
+    mock = MockKernel(2, 1)
+    # A name that is no NIC's, so that no link is looked at.
+    monkeypatch.setattr(PortName, "nic", None)
+    with opened(mock, "netmap:eth9^") as backend:
+        backend.send(FRAME)
+        assert mock.region.get(mock.region.tx[2] + 20, "<I") == (1,)
+        assert backend.recv() == FRAME
+
+
 def test_a_switch_port_whose_host_rings_have_offset_0_is_read_right() -> None:
     with opened(MockKernel(1, 1, host_entries=False)) as backend:
         backend.send(FRAME)
@@ -161,6 +202,7 @@ def test_a_switch_port_gets_the_header_that_was_agreed_on(length: int) -> None:
         assert mock.header == length
         frame = bytes(length) + FRAME
         backend.send(frame)
+        assert mock.region.get(mock.region.tx[0] + 256 + 4, "<H") == (length + len(FRAME),)
         assert backend.recv()[length:] == FRAME  # type: ignore[index]
 
 
@@ -182,6 +224,9 @@ def test_a_header_that_the_kernel_refuses_changes_nothing() -> None:
         assert (backend.features, backend.vnet_hdr_len, mock.header) == (Features.CSUM, 10, 10)
         backend.send(bytes(10) + FRAME)
         assert backend.recv() == bytes(10) + FRAME
+        del mock.fail["header"]
+        backend.set_cap(OFFLOADS, 12)
+        assert mock.header == 12
 
 
 def test_a_header_that_somebody_set_before_is_taken_over() -> None:

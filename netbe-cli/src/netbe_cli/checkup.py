@@ -121,7 +121,7 @@ def _embedded() -> list[Finding]:
         advice = f"say with {embedded.FOLDER} where switches are to be"
         findings = [Finding(what, WARNING, f"{there} cannot be written to", advice)]
     elif free < _ROOM:
-        advice = "a port takes about 4 MiB: enlarge shared memory (in a container: --shm-size 1g)"
+        advice = "a port takes about 5 MiB: enlarge shared memory (in a container: --shm-size 1g)"
         findings = [Finding(what, WARNING, f"{folder}: {free >> 20:,} MiB free", advice)]
     if leftover:
         advice = (

@@ -27,11 +27,20 @@ class Port:
     """
 
     def __init__(
-        self, address: int, *, owner: object = None, free: Callable[[], object] | None = None
+        self,
+        address: int,
+        *,
+        owner: object = None,
+        free: Callable[[], object] | None = None,
+        tx_memory: memoryview | None = None,
+        rx_memory: memoryview | None = None,
     ) -> None:
         """Take in the port at `address`.
 
-        `owner` is kept alive as long as this object; `free` is called by `close`, once.
+        `owner` is kept alive as long as this object; `free` is called by `close`, once. `tx_memory` and
+        `rx_memory` are all the memory, in bytes, that its slots and its lent frames can lie in. Slices of
+        them are given to users and outlive `close`: what they are views of must free it when the last is gone.
+        Without them there is no `PortBackend.reserve` or `PortBackend.lend`.
 
         Raises:
             NotSupportedError: the port was made for another ABI, or lacks an operation that every port has.
@@ -39,6 +48,8 @@ class Port:
         self.address = address
         self.owner = owner
         self._free = free
+        self.tx_memory = tx_memory
+        self.rx_memory = None if rx_memory is None else rx_memory.toreadonly()
         self._port: CData = ffi.cast("struct netbe_port *", address)
         if lib.nb_port_adopt(self._port) != 0:
             raise NotSupportedError(
@@ -80,9 +91,15 @@ class Port:
 
     def close(self) -> None:
         """Free it; nobody may drive it any more. May be called again."""
+        self.tx_memory = self.rx_memory = None
         free, self._free = self._free, None
         if free is not None:
             free()
+
+
+def held(memory: "CData", size: "CData") -> memoryview:
+    """Memory that C holds for us (memory.h), of ``size[0]`` bytes; let go when the last view of it is gone."""
+    return memoryview(ffi.buffer(ffi.gc(memory, lib.nb_memory_drop), size[0]))
 
 
 def services() -> int:

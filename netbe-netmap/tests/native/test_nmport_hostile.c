@@ -253,6 +253,39 @@ a_tx_tail_that_is_no_slot_is_no_room(void)
 	fake_close(&r);
 }
 
+static uint32_t
+all_of_it(void *ctx)
+{
+	struct fake_rings *r = ctx;
+
+	return (r->config.tx->head + SLOTS - r->taken) % SLOTS;
+}
+
+static void
+what_is_taken_back_never_steps_over_the_begin_of_its_burst(void)
+{
+	struct nm_ops ops = fake_ops;
+	struct fake_rings r;
+
+	open_hostile(&r, 0);
+	nm_port_free(r.port);
+	ops.untaken = all_of_it;
+	r.port = nm_port_new(&r.config, &ops, &r);
+	CHECK(r.port != NULL && ring_send(r.port, 0, 60) == 1 && ring_send(r.port, 1, 60) == 1);
+	r.stopped = true;
+	CHECK(ring_send(r.port, 2, 60) == -EAGAIN);
+	CHECK(r.config.tx->head == 2 && r.port->stats->tx_frames == 2);
+	r.config.tx->slot[2].buf_idx = UINT32_MAX; /* one slot of the five is used */
+	CHECK(ring_send(r.port, 2, 9000) == -EAGAIN);
+	CHECK(r.config.tx->head == 2);
+	r.config.tx->slot[2].buf_idx = 2;
+	r.stopped = false;
+	CHECK(ring_send(r.port, 2, 60) == 1);
+	for (uint32_t i = 0; i < 3; i++)
+		takes(&r, i);
+	fake_close(&r);
+}
+
 /* Defect 2 of the seed: too little room, and the caller met the same frame for ever. */
 static void
 defect_2_a_frame_that_does_not_fit_is_kept_and_can_be_taken_out(void)
@@ -290,6 +323,7 @@ main(void)
 	a_frame_of_more_slots_than_segments_may_be_is_dropped();
 	a_tx_slot_without_a_buffer_costs_one_frame_and_stops_nothing();
 	a_tx_tail_that_is_no_slot_is_no_room();
+	what_is_taken_back_never_steps_over_the_begin_of_its_burst();
 	defect_2_a_frame_that_does_not_fit_is_kept_and_can_be_taken_out();
 	return 0;
 }

@@ -15,6 +15,9 @@
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
 #endif
+#ifdef __FreeBSD__
+#include <net/if_media.h>
+#endif
 
 #include "kernel.h"
 #include "nmport_int.h"
@@ -199,9 +202,20 @@ static int
 carrier(const struct nm_kernel *k)
 {
 	struct ifreq request;
+#ifdef __FreeBSD__
+	struct ifmediareq media;
+#endif
 
 	if (ask(k, SIOCGIFFLAGS, &request) < 0)
 		return errno == ENODEV || errno == ENXIO ? -ENODEV : 0;
+#ifdef __FreeBSD__
+	/* There IFF_RUNNING says nothing of the cable. */
+	memset(&media, 0, sizeof(media));
+	memcpy(media.ifm_name, k->nic, sizeof(k->nic));
+	if (ioctl(k->sock, SIOCGIFMEDIA, &media) == 0 && (media.ifm_status & IFM_AVALID) &&
+	    (media.ifm_status & IFM_ACTIVE) == 0)
+		return 0;
+#endif
 	return (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
 }
 

@@ -270,10 +270,8 @@ nm_release(struct netbe_port *port, uint32_t n)
 	}
 	r->first = at;
 	r->count -= n;
-	if (r->count == 0) {
-		r->head = r->seen;
+	if (r->count == 0)
 		r->first = 0; /* few are in use, and those are in the cache */
-	}
 	nm_count(&p->port.stats->rx_frames, n);
 	nm_count(&p->port.stats->rx_bytes, bytes);
 	return 0;

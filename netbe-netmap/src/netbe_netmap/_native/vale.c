@@ -402,3 +402,19 @@ vale_port(struct vale *v, uint32_t ring)
 {
 	return ring < v->rings ? v->ring[ring].port : NULL;
 }
+
+void *
+vale_hold_memory(struct vale *v, uint32_t ring, size_t *size)
+{
+	if (ring >= v->rings)
+		return NULL;
+	vale_window_hold(v->ring[ring].window);
+	*size = VALE_WINDOW;
+	return v->ring[ring].window;
+}
+
+void
+vale_drop_memory(void *memory)
+{
+	vale_window_free(memory, VALE_WINDOW);
+}

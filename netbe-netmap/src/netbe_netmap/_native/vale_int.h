@@ -109,6 +109,7 @@ struct vale_ring {
 	uint8_t *refs; /* of each buffer of ours: how many lanes hold it */
 	uint32_t above; /* buffers that lanes may still have above LANE_MIN each */
 	uint64_t blocked; /* bits of `to` that had no room when the sender was to wait */
+	uint8_t blocked_macs[12]; /* of the frame that was for them */
 	uint64_t now_ns;
 	uint64_t dirty;         /* bits of `to`: written, not published */
 	uint8_t last_macs[12];  /* of the frame before, in this sync */
@@ -143,7 +144,9 @@ int vale_tx_begin(struct vale_ring *q);
 void vale_tx_end(struct vale_ring *q);
 int vale_txsync(void *ctx);
 uint32_t vale_untaken(void *ctx);
-int vale_stuck(void *ctx);
+/* Who can give back what the next frame needs. */
+uint64_t vale_awaited(const struct vale_ring *q);
+int vale_stuck(void *ctx, const struct netbe_frame *first);
 int vale_rx_begin(struct vale_ring *q);
 void vale_rx_end(struct vale_ring *q);
 int vale_rxsync(void *ctx);

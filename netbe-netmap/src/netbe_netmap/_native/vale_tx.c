@@ -301,6 +301,7 @@ forward(struct vale_ring *q, uint32_t slot, const uint16_t *len, const uint16_t 
 	if (lack != 0) {
 		if (q->v->wait) {
 			q->blocked = lack;
+			memcpy(q->blocked_macs, macs, MACS);
 			return WAITS;
 		}
 		count(q, NETBE_DROP_FULL, (uint32_t)__builtin_popcountll(lack));
@@ -435,11 +436,15 @@ vale_untaken(void *ctx)
  * members, or time to see whether it lives, is worth an attempt.
  */
 int
-vale_stuck(void *ctx)
+vale_stuck(void *ctx, const struct netbe_frame *first)
 {
 	struct vale_ring *q = ctx;
 	struct timespec now;
 
+	/* Another frame may be for somebody else. */
+	if (first->nseg == 0 || first->seg[0].iov_len < MACS ||
+	    memcmp(first->seg[0].iov_base, q->blocked_macs, MACS) != 0)
+		return 0;
 	if (q->tx_epoch != __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE))
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -453,6 +458,18 @@ vale_stuck(void *ctx)
 			return 1;
 	}
 	return 0;
+}
+
+uint64_t
+vale_awaited(const struct vale_ring *q)
+{
+	uint64_t all = 0;
+
+	/* One of the blocked has nothing of ours, or there is no buffer: anybody's will do. */
+	for (uint64_t left = q->receivers; left != 0; left &= left - 1)
+		if (held(&q->to[__builtin_ctzll(left)]) != 0)
+			all |= left & -left;
+	return q->blocked != 0 && (q->blocked & ~all) == 0 ? q->blocked : all;
 }
 
 int

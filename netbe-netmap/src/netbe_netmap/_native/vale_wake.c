@@ -9,11 +9,13 @@
  * most the time of a timer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -46,6 +48,8 @@ bound_socket(const struct vale_ring *q, char way)
 		close(fd);
 		return rc;
 	}
+	/* Whatever the umask: who may map our region may wake us. Else he costs us the time of a timer. */
+	(void)!fchmodat(AT_FDCWD, path, v->files.mode, AT_SYMLINK_NOFOLLOW);
 	return fd;
 }
 
@@ -123,7 +127,7 @@ vale_arm(void *ctx, uint32_t what)
 	if (what & NETBE_ARM_TX) {
 		timerfd_settime(q->tx_timer, 0, &soon, NULL);
 		drain(q->wake_tx);
-		for (uint64_t left = q->blocked; left != 0; left &= left - 1)
+		for (uint64_t left = vale_awaited(q); left != 0; left &= left - 1)
 			__atomic_store_n(&q->to[__builtin_ctzll(left)].lane->want_room, 1, __ATOMIC_RELAXED);
 	}
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
