@@ -16,7 +16,7 @@ SETTLE = 0.3
 """Seconds between the first frame and the measurement."""
 
 _PAGES = 64
-"""Huge pages of 2 MiB that two processes need."""
+"""Huge pages of 2 MiB that each of the two processes needs."""
 
 
 def lacking() -> str:
@@ -25,22 +25,22 @@ def lacking() -> str:
     return program and f"{program} is not installed (Debian's dpdk-dev and librte-net-memif23)"
 
 
-def memory() -> list[str]:
-    """Huge pages where some are free; the peer is slower without."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("HugePages_Free:") and int(line.split()[1]) >= 2 * _PAGES:
-            return ["--in-memory", "-m", str(2 * _PAGES)]
-    return ["--no-huge", "-m", "512"]
+def huge_pages() -> bool:
+    """Whether enough huge pages are free: without them the peer is slower, and a report has to say so."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = [int(line.split()[1]) for line in lines if line.startswith("HugePages_Free:")]
+    return bool(free) and free[0] >= 2 * _PAGES
 
 
 def received(size: int, seconds: float) -> float:
     """Millions of frames a second that arrive, by the receiver's own counters and clock."""
+    huge = huge_pages()
     with tempfile.TemporaryDirectory(prefix="nb") as folder:
         socket = Path(folder) / "s"
-        with Testpmd(1, f"role=server,socket={socket}", "--forward-mode=rxonly") as far:
+        with Testpmd(1, f"role=server,socket={socket}", "--forward-mode=rxonly", huge=huge) as far:
             far.await_file(socket)
             with Testpmd(
-                0, f"role=client,socket={socket}", "--forward-mode=txonly", f"--txpkts={size}"
+                0, f"role=client,socket={socket}", "--forward-mode=txonly", f"--txpkts={size}", huge=huge
             ) as near:
                 near.await_link()
                 far.await_link()
@@ -59,9 +59,10 @@ def received(size: int, seconds: float) -> float:
 class Testpmd:
     """One interactive testpmd; its main thread and its worker share a core."""
 
-    def __init__(self, cpu: int, memif: str, *options: str) -> None:
+    def __init__(self, cpu: int, memif: str, *options: str, huge: bool) -> None:
         self._text = ""
-        words = ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"0@{cpu},1@{cpu}", *memory()]
+        words = ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"0@{cpu},1@{cpu}"]
+        words += ["--in-memory", "-m", str(2 * _PAGES)] if huge else ["--no-huge", "-m", "512"]
         words += ["--no-pci", "--no-telemetry", "--log-level=3", f"--file-prefix=nb{os.getpid()}cpu{cpu}"]
         words += [f"--vdev=net_memif0,{memif},socket-abstract=no"]
         words += ["--", "-i", "--burst=64", "--total-num-mbufs=16384", *options]

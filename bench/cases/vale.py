@@ -60,7 +60,7 @@ def case(*, quick: bool) -> Iterator[Case]:
                 _both(lambda size: (far, (*PYTHON, "send", "vale0:a,full=wait", size, seconds))),
             ),
             Subject(
-                "DPDK memif, testpmd txonly to rxonly",
+                f"DPDK memif, testpmd txonly to rxonly, {'huge' if testpmd.huge_pages() else 'no huge'} pages",
                 lambda: {str(size): testpmd.received(size, seconds) for size in SIZES},
                 missing=testpmd.lacking(),
             ),

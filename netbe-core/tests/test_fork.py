@@ -16,6 +16,7 @@ from pumping import PATIENCE, PythonBackend, descriptors, frame, packet_pair, ta
 import netbe
 from netbe import EventLoop
 from netbe.events import default_loop
+from netbe.traffic import Generator, Sink
 
 # The interpreter warns of threads that the child does not have (3.12); that is what some tests are about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -279,3 +280,21 @@ for one in (near, far, other, third): one.close()
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "both\n"), done.stderr
+
+
+def test_a_child_drives_no_generator_or_sink_of_its_parent(cable: Cable) -> None:
+    near, far = cable
+    with Generator(near) as generator, Sink(far) as sink:
+        assert generator.send(3, PATIENCE) == 3
+
+        def check() -> None:
+            with pytest.raises(netbe.ForkedError):
+                generator.send(1)
+            with pytest.raises(netbe.ForkedError):
+                sink.receive(1)
+            generator.close()
+            sink.close()
+
+        in_child(check)
+        assert generator.send(1, PATIENCE) == 1
+        assert sink.receive(4, PATIENCE) == 4

@@ -94,6 +94,18 @@ def test_defect_1_nor_does_a_region_that_is_not_laid_out_as_known() -> None:
         assert mock.left_behind == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["netmap:eth9^", "netmap:eth9*"])
+def test_defect_1_nor_do_the_ports_that_were_made_before_one_that_was_not(name: str) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are wanted
+    mock = MockKernel(1, 2)
+    last_host_ring = 64 + 56 + 8 * 5
+    mock.region.put(last_host_ring, "<q", 1 << 40)
+    with pytest.raises(NotSupportedError, match="laid out"):
+        opened(mock, name)
+    assert mock.left_behind == (0, 0)
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
 def kernel_word(offset: int) -> int:
     return 64 + offset
 
@@ -190,6 +202,7 @@ def test_a_switch_port_gets_the_header_that_was_agreed_on(length: int) -> None:
         assert mock.header == length
         frame = bytes(length) + FRAME
         backend.send(frame)
+        assert mock.region.get(mock.region.tx[0] + 256 + 4, "<H") == (length + len(FRAME),)
         assert backend.recv()[length:] == FRAME  # type: ignore[index]
 
 
@@ -211,6 +224,9 @@ def test_a_header_that_the_kernel_refuses_changes_nothing() -> None:
         assert (backend.features, backend.vnet_hdr_len, mock.header) == (Features.CSUM, 10, 10)
         backend.send(bytes(10) + FRAME)
         assert backend.recv() == bytes(10) + FRAME
+        del mock.fail["header"]
+        backend.set_cap(OFFLOADS, 12)
+        assert mock.header == 12
 
 
 def test_a_header_that_somebody_set_before_is_taken_over() -> None:

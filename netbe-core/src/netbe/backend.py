@@ -31,6 +31,7 @@ from netbe.vnet import HEADER_LENGTHS
 if TYPE_CHECKING:
     from netbe.batch import FrameBatch
     from netbe.events import Event, EventLoop
+    from netbe.inplace import LentFrames, Slots
     from netbe.native import Port
     from netbe.path import Path
 
@@ -246,6 +247,10 @@ class Backend(abc.ABC):
                 sent += 1
         return sent
 
+    def reserve(self, length: int, count: int = 1) -> "Slots":
+        """Room where frames are sent from, to be written in place; see `PortBackend.reserve`."""
+        raise refusals.no_slots(self)
+
     # --- Receiving ---------------------------------------------------------------------------------------
 
     def peek_recvlen(self) -> int:
@@ -309,6 +314,10 @@ class Backend(abc.ABC):
                 batch.append(frame)
                 self._path.take()
         return len(batch)
+
+    def lend(self, max_frames: int = 64) -> "LentFrames":
+        """Frames to be looked at where they lie; see `PortBackend.lend`."""
+        raise refusals.no_lending(self)
 
     def rx_discard(self) -> int:
         """Take the next frame and drop it, counted; returns its length, 0 when there is none now."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from netbe._native import ffi, lib
 from netbe.backend import MAX_FRAME, MIN_FRAME
 from netbe.features import NO_FEATURES, Features
-from netbe.native import Port
+from netbe.native import Port, held
 from netbe.portbackend import PortBackend
 
 _EOF_IS_HANGUP = 0x1
@@ -82,7 +82,12 @@ def _open_port(fd: int, hdr_len: int, min_frame: int, max_frame: int, eof_is_han
     port = lib.nb_fd_port_new(fd, fd, flags, hdr_len, min_frame, max_frame, ffi.NULL)
     if port == ffi.NULL:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
-    return Port(int(ffi.cast("uintptr_t", port)), free=lambda: lib.nb_fd_port_free(port))
+    size = ffi.new("size_t *")
+    return Port(
+        int(ffi.cast("uintptr_t", port)),
+        free=lambda: lib.nb_fd_port_free(port),
+        rx_memory=held(lib.nb_fd_memory(port, size), size),
+    )
 
 
 def _socket_type(fd: int) -> int:

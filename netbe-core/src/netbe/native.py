@@ -20,6 +20,18 @@ _POLLOUT = 0x004
 _NO_FEATURES = Features(0)
 
 
+class Memory:
+    """Bytes that views are given of, and where they are in C."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+        # No more than the address: while something holds the buffer of a memoryview, the garbage collector of
+        # CPython below 3.13 crashes over a cycle that both are part of (gh-77894).
+        self.address = int(ffi.cast("uintptr_t", ffi.from_buffer(view)))
+        self.base: CData = ffi.cast("char *", self.address)
+        self.size = len(view)
+
+
 class Port:
     """One queue pair in C: its address, and what keeps it alive.
 
@@ -27,11 +39,20 @@ class Port:
     """
 
     def __init__(
-        self, address: int, *, owner: object = None, free: Callable[[], object] | None = None
+        self,
+        address: int,
+        *,
+        owner: object = None,
+        free: Callable[[], object] | None = None,
+        tx_memory: memoryview | None = None,
+        rx_memory: memoryview | None = None,
     ) -> None:
         """Take in the port at `address`.
 
-        `owner` is kept alive as long as this object; `free` is called by `close`, once.
+        `owner` is kept alive as long as this object; `free` is called by `close`, once. `tx_memory` and
+        `rx_memory` are all the memory, in bytes, that its slots and its lent frames can lie in. Slices of
+        them are given to users and outlive `close`: what they are views of must free it when the last is gone.
+        Without them there is no `PortBackend.reserve` or `PortBackend.lend`.
 
         Raises:
             NotSupportedError: the port was made for another ABI, or lacks an operation that every port has.
@@ -39,6 +60,8 @@ class Port:
         self.address = address
         self.owner = owner
         self._free = free
+        self.tx_memory = None if tx_memory is None else Memory(tx_memory)
+        self.rx_memory = None if rx_memory is None else Memory(rx_memory.toreadonly())
         self._port: CData = ffi.cast("struct netbe_port *", address)
         if lib.nb_port_adopt(self._port) != 0:
             raise NotSupportedError(
@@ -80,9 +103,15 @@ class Port:
 
     def close(self) -> None:
         """Free it; nobody may drive it any more. May be called again."""
+        self.tx_memory = self.rx_memory = None
         free, self._free = self._free, None
         if free is not None:
             free()
+
+
+def held(memory: "CData", size: "CData") -> memoryview:
+    """Memory that C holds for us (memory.h), of ``size[0]`` bytes; let go when the last view of it is gone."""
+    return memoryview(ffi.buffer(ffi.gc(memory, lib.nb_memory_drop), size[0]))
 
 
 def services() -> int:

@@ -15,7 +15,7 @@ from netbe.errors import BadNameError
 from netbe.features import Features
 from netbe.hooks import hookimpl
 from netbe.names import Name
-from netbe.native import Port
+from netbe.native import Port, held
 from netbe.options import Integer, Option, Size
 from netbe.portbackend import PortBackend
 from netbe.spec import BackendSpec
@@ -52,7 +52,13 @@ def _make_ports(room: int, max_frame: int) -> tuple[Port, Port]:
 
 
 def _adopt(port: object) -> Port:
-    return Port(int(ffi.cast("uintptr_t", port)), free=lambda: lib.nb_ring_port_free(port))
+    size = ffi.new("size_t *")
+    return Port(
+        int(ffi.cast("uintptr_t", port)),
+        free=lambda: lib.nb_ring_port_free(port),
+        tx_memory=held(lib.nb_ring_memory(port, 0, size), size),
+        rx_memory=held(lib.nb_ring_memory(port, 1, size), size),
+    )
 
 
 class _Waiting:

@@ -6,13 +6,15 @@ import select
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from netbe import refusals
+from netbe import inplace, refusals
 from netbe._native import ffi, lib
 from netbe.backend import LONGEST, Backend
 from netbe.batch import FrameBatch
 from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
+from netbe.features import Features
+from netbe.inplace import LentFrames, Slots
 from netbe.iov import Buffers, iov_to_buf, views
-from netbe.native import Port
+from netbe.native import Memory, Port
 from netbe.sizes import check_size
 from netbe.stats import DropReason, Stats
 
@@ -41,6 +43,11 @@ class PortPath:
         self._turn = 0
         self._poller: select.epoll | None = None
         self._last = Stats()
+        self.slots: Slots | None = None
+        self.lent: LentFrames | None = None
+        self.slot_places = ffi.new("uint64_t[]", inplace.MOST)
+        self.frame_places = ffi.new("uint64_t[]", inplace.MOST)
+        self.frame_lengths = ffi.new("uint32_t[]", inplace.MOST)
 
     @property
     def pending(self) -> bool:
@@ -61,6 +68,8 @@ class PortPath:
         ios = self.ios
         if len(ios) == 1:
             return ios[0]
+        if self.lent is not None:  # which says so, like all of them
+            return ios[self._turn]
         for step in range(len(ios)):
             turn = (self._turn + step) % len(ios)
             if lib.nb_io_peek(ios[turn]) > 0:
@@ -91,6 +100,10 @@ class PortPath:
     def send_error(self, number: int, length: int) -> NetbeError:
         """The error for a frame of `length` bytes that the port refused with errno `number`."""
         backend = self._backend
+        if number == errno.EBUSY:
+            return refusals.slots_out(backend)
+        if number == errno.EOPNOTSUPP:
+            return refusals.no_slots(backend)
         if number in (errno.EINVAL, errno.EMSGSIZE):
             try:
                 check_size(length - backend.vnet_hdr_len, backend.min_frame, backend.max_frame, backend.name)
@@ -102,6 +115,20 @@ class PortPath:
                 hint="its offsets lie outside the frame, or its type is not the frame's protocol",
             )
         return from_errno(number, backend.name)
+
+    def receive_error(self, number: int) -> NetbeError:
+        """The error for errno `number` of a receiving call."""
+        return (
+            refusals.frames_out(self._backend)
+            if number == errno.EBUSY
+            else from_errno(number, self._backend.name)
+        )
+
+    def memory_of(self, io: "CData") -> Memory:
+        """Where the frames lie that `io` lends."""
+        memory = self.ports[self.ios.index(io)].rx_memory
+        assert memory is not None  # noqa: S101 - asked before
+        return memory
 
     def head(self) -> bytes | None:
         raise AssertionError("a port is peeked and received from, in C")
@@ -118,6 +145,9 @@ class PortPath:
         return pieces
 
     def close(self) -> None:
+        for out in (self.slots, self.lent):
+            if out is not None:
+                out._end()  # noqa: SLF001 - of this package
         held = sum(max(0, lib.nb_io_pending(io)) for io in self.ios)
         self._last = self.stats() + Stats(rx_dropped={DropReason.STOPPED: held} if held else {})
         self._free()
@@ -203,15 +233,44 @@ class PortBackend(Backend):
                 raise self._path.send_error(-done, len(batch[0]))
             return done
 
-    def _receive_error(self, number: int) -> NetbeError:
-        return from_errno(number, self.name)
+    def reserve(self, length: int, count: int = 1) -> Slots:
+        """Room for up to `count` frames (64 at most) of `length` bytes each, in the port's own memory.
+
+        Returns at least one slot, maybe fewer than asked for: writable views that `Slots.commit` sends. They
+        are plain frames, without a virtio-net header whatever was agreed on, so `length` counts none. Until
+        they are committed or released, all else that sends, `set_cap` and pumps raise `BackendBusy`.
+
+        Raises:
+            BackendFull: no room now (EAGAIN).
+            FrameSizeError: shorter than `min_frame`, longer than `max_frame` or than a slot.
+            NotSupportedError: this backend has no such memory; a tap, for one.
+            LinkDownError, BackendGone: the other side is not there now, or for good.
+        """
+        with self._tx_lock:
+            self._check()
+            return inplace.reserve(self, length, count)
+
+    def lend(self, max_frames: int = inplace.MOST) -> LentFrames:
+        """Up to `max_frames` (64 at most) of the frames that are there, where they lie; none is an empty row.
+
+        They are read-only views, without the virtio-net header, which `LentFrames.header` has. They count as
+        received when they are released; `close` drops those that were not, counted. Until then all else that
+        receives, `set_cap` and pumps raise `BackendBusy`. There may be more frames than are lent.
+
+        Raises:
+            NotSupportedError: this backend has no such memory.
+            BackendGone: the other side is gone for good, and what it sent has been received.
+        """
+        with self._rx_lock:
+            self._check()
+            return inplace.lend(self, max_frames)
 
     def peek_recvlen(self) -> int:
         with self._rx_lock:
             self._check()
             length = lib.nb_io_peek(self._path.rx())
             if length < 0:
-                raise self._receive_error(-length)
+                raise self._path.receive_error(-length)
             return length
 
     def recv(self) -> bytes | None:
@@ -227,7 +286,7 @@ class PortBackend(Backend):
                 return frame
             if length == 0:
                 return None
-            raise self._receive_error(-length)
+            raise self._path.receive_error(-length)
 
     def recv_into(self, iov: Buffers) -> int:
         with self._rx_lock:
@@ -239,7 +298,7 @@ class PortBackend(Backend):
             if length == -errno.EMSGSIZE:
                 raise refusals.too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
             if length < 0:
-                raise self._receive_error(-length)
+                raise self._path.receive_error(-length)
             if length:
                 self._path.taken()
             return length
@@ -249,7 +308,7 @@ class PortBackend(Backend):
             self._check()
             length = lib.nb_io_discard(self._path.rx())
             if length < 0:
-                raise self._receive_error(-length)
+                raise self._path.receive_error(-length)
             if length:
                 self._path.taken()
             return length
@@ -264,15 +323,30 @@ class PortBackend(Backend):
             if count == -errno.EMSGSIZE:
                 raise refusals.too_little_room(lib.nb_io_peek(io), batch.capacity)
             if count < 0:
-                raise self._receive_error(-count)
+                raise self._path.receive_error(-count)
             batch._filled(count)  # noqa: SLF001 - of this package
             self._path.taken()
             return count
 
     def _acquire(self, user: object) -> list[Port]:
         super()._acquire(user)
+        try:
+            self._none_out()  # from now on nobody can begin anew
+        except NetbeError:
+            self._release(user)
+            raise
         return list(self._ports)
 
     def _take_partial(self, most: int | None = None) -> list[bytes]:
         with self._rx_lock:
             return self._path.hand_over(most)
+
+    def _set_cap(self, features: Features, vnet_hdr_len: int) -> None:
+        self._none_out()
+        super()._set_cap(features, vnet_hdr_len)
+
+    def _none_out(self) -> None:
+        if self._path.slots is not None:
+            raise refusals.slots_out(self)
+        if self._path.lent is not None:
+            raise refusals.frames_out(self)

@@ -3,7 +3,14 @@
 
 from typing import TYPE_CHECKING
 
-from netbe.errors import BackendBusy, BackendClosed, ForkedError, FrameTooLong, NetbeError
+from netbe.errors import (
+    BackendBusy,
+    BackendClosed,
+    ForkedError,
+    FrameTooLong,
+    NetbeError,
+    NotSupportedError,
+)
 
 if TYPE_CHECKING:
     from netbe.backend import Backend
@@ -35,4 +42,30 @@ def too_little_room(needed: int, room: int) -> FrameTooLong:
         f"the next frame has {needed} bytes, and there is room for {room}",
         needed=needed,
         hint="it is kept: offer more room, or take it out with rx_discard()",
+    )
+
+
+def slots_out(backend: "Backend") -> NetbeError:
+    """Its slots are being written in place."""
+    return BackendBusy(
+        f"{backend.name} has reserved slots that are not committed", hint="commit or release them first"
+    )
+
+
+def frames_out(backend: "Backend") -> NetbeError:
+    """Its frames are being looked at in place."""
+    return BackendBusy(f"{backend.name} has lent frames", hint="release them first")
+
+
+def no_slots(backend: "Backend") -> NetbeError:
+    """Its frames cannot be written in place."""
+    return NotSupportedError(
+        f"{backend.name} has no memory of its own to write frames to", hint="send() takes them from yours"
+    )
+
+
+def no_lending(backend: "Backend") -> NetbeError:
+    """Its frames cannot be looked at in place."""
+    return NotSupportedError(
+        f"{backend.name} has no memory where frames could be looked at", hint="recv() copies them"
     )

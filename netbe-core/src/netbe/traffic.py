@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from netbe import refusals
 from netbe._native import ffi, lib
 from netbe.backend import Backend
 from netbe.batch import FrameBatch
@@ -58,7 +59,7 @@ class _Hold:
         self._what = what
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._ended = False
+        self._ended: Exception | None = None
         backend._check()  # noqa: SLF001 - the protocol between backends and pumps, as below
         ports = backend._acquire(self) if backend.nports else []  # noqa: SLF001
         self.ports: list[CData] = [port._port for port in ports]  # noqa: SLF001
@@ -73,14 +74,20 @@ class _Hold:
         if os.getpid() != self._pid:
             self.backend._check()  # noqa: SLF001
         with self._lock:
-            if self._ended:
-                self.backend._check_open()  # noqa: SLF001
-                raise ValueError(f"{self!r} was closed")
+            if self._ended is not None:
+                raise self._ended.with_traceback(None)
             yield
 
     def stop(self) -> None:
+        """Give the ports back, because the backend is being closed."""
+        self._end(refusals.closed(self.backend))
+
+    def give_back(self) -> None:
         """Give the ports back; from any thread, any number of times."""
-        self._ended = True
+        self._end(ValueError(f"{self!r} was closed"))
+
+    def _end(self, why: Exception) -> None:
+        self._ended = self._ended or why  # before the lock, so that who has it does not take it again
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -95,7 +102,7 @@ class _User:
         self._backend = backend
         self._hold = _Hold(backend, type(self).__name__)
         self._limits = ffi.new("struct nb_traffic_limits *", {"spin_ns": _SPIN_NS})
-        self._finalizer = weakref.finalize(self, self._hold.stop)
+        self._finalizer = weakref.finalize(self, self._hold.give_back)
         self._finalizer.atexit = False
 
     def __repr__(self) -> str:
@@ -111,7 +118,7 @@ class _User:
 
     def close(self) -> None:
         """Give the backend back, which stays open; may be called again, and from any thread."""
-        self._hold.stop()
+        self._hold.give_back()
 
     def _run(self, most: int | None, seconds: float) -> int:
         """Do `_some` until `most` frames are done or the time is up; how many."""

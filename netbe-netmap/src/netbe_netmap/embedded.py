@@ -80,11 +80,16 @@ class EmbeddedPort(PortBackend):
         """Attach; on failure nothing is left behind."""
         self._vale = _attach(name, request)
         self._rings = request.rings
-        ports = [
-            Port(int(ffi.cast("uintptr_t", lib.vale_port(self._vale, ring)))) for ring in range(request.rings)
-        ]
+        ports = [self._make_port(ring) for ring in range(request.rings)]
         self._pid = os.getpid()
         super().__init__(name, ports)
+
+    def _make_port(self, ring: int) -> Port:
+        size = ffi.new("size_t *")
+        window = ffi.gc(lib.vale_hold_memory(self._vale, ring, size), lib.vale_drop_memory)
+        memory = memoryview(ffi.buffer(window, size[0]))
+        address = int(ffi.cast("uintptr_t", lib.vale_port(self._vale, ring)))
+        return Port(address, tx_memory=memory, rx_memory=memory)
 
     def _shutdown(self) -> None:
         vale, self._vale = self._vale, ffi.NULL

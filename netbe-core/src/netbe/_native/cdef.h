@@ -63,11 +63,16 @@ uint32_t nb_fdb_dump(struct nb_fdb *fdb, uint64_t *cursor, struct nb_fdb_entry *
 struct netbe_port *nb_fd_port_new(int rx_fd, int tx_fd, uint32_t flags, uint32_t dev_hdr_len,
                                   uint32_t min_frame, uint32_t max_frame, const uint64_t *features);
 void nb_fd_port_free(struct netbe_port *port);
+void *nb_fd_memory(struct netbe_port *port, size_t *size);
 
 /* ring.h */
 int nb_ring_pair_new(size_t bytes, uint32_t max_frame, const uint64_t *features, struct netbe_port **a,
                      struct netbe_port **b);
 void nb_ring_port_free(struct netbe_port *port);
+void *nb_ring_memory(struct netbe_port *port, int rx, size_t *size);
+
+/* memory.h */
+void nb_memory_drop(void *memory);
 
 /* io.h */
 struct nb_io;
@@ -84,6 +89,13 @@ int64_t nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const u
                          uint32_t n);
 int64_t nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off, uint32_t *len, uint32_t n);
 int nb_io_arm_send(struct nb_io *io);
+int nb_io_reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uint32_t n, uint64_t *off);
+int nb_io_commit(struct nb_io *io, const uint32_t *len, uint32_t n);
+void nb_io_give_up(struct nb_io *io);
+int nb_io_lend(struct nb_io *io, const void *base, size_t size, uint32_t n, uint64_t *off, uint32_t *len);
+const struct netbe_frame *nb_io_lent(const struct nb_io *io, uint32_t i);
+int nb_io_give_back(struct nb_io *io, uint32_t n);
+int nb_io_cutting(const struct nb_io *io);
 int64_t nb_io_hand_over(struct nb_io *io, void *base, size_t cap);
 
 /* of any port */

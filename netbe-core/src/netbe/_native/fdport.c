@@ -17,6 +17,7 @@
 
 #include "counter.h"
 #include "fdport.h"
+#include "memory.h"
 #include "services.h"
 
 #define LENT_MAX 64u
@@ -268,7 +269,7 @@ nb_fd_port_new(int rx_fd, int tx_fd, uint32_t flags, uint32_t dev_hdr_len, uint3
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return NULL;
-	p->arena = aligned_alloc(64, (ARENA + 63) / 64 * 64);
+	p->arena = nb_memory_new(ARENA);
 	if (p->arena == NULL) {
 		free(p);
 		errno = ENOMEM;
@@ -302,7 +303,14 @@ void
 nb_fd_port_free(struct netbe_port *port)
 {
 	if (port != NULL) {
-		free(self(port)->arena);
+		nb_memory_drop(self(port)->arena);
 		free(self(port));
 	}
+}
+
+void *
+nb_fd_memory(struct netbe_port *port, size_t *size)
+{
+	*size = ARENA;
+	return nb_memory_hold(self(port)->arena);
 }

@@ -17,4 +17,7 @@ struct netbe_port *nb_fd_port_new(int rx_fd, int tx_fd, uint32_t flags, uint32_t
                                   uint32_t min_frame, uint32_t max_frame, const uint64_t *features);
 void nb_fd_port_free(struct netbe_port *port);
 
+/* Where frames are read to: size bytes, held for the caller (memory.h). */
+void *nb_fd_memory(struct netbe_port *port, size_t *size);
+
 #endif

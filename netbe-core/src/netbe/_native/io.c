@@ -108,15 +108,37 @@ next_pieces(struct nb_io *io)
 	io->at++;
 }
 
-/* The next frame to give out; NULL with *result 0: none, or -errno. */
-static const struct netbe_frame *
-head(struct nb_io *io, int *result)
+int
+nb_io_judge(struct nb_io *io, struct netbe_frame *f, enum netbe_drop *why)
+{
+	*why = NETBE_DROP_TOO_SHORT;
+	if (f->len == 0)
+		return -1; /* a length of 0 would say "none", for ever */
+	if (nb_io_plain(&f->hdr)) {
+		memset(&f->hdr, 0, sizeof(f->hdr));
+		return 1;
+	}
+	*why = NETBE_DROP_BAD_HEADER;
+	if (nb_hdr_check(f) != 0)
+		return -1;
+	/* virtio 1.2, 5.1.6.4.1: without GUEST_CSUM there are no flags. */
+	if ((io->accepts & NETBE_F_CSUM) == 0)
+		f->hdr.flags &= (uint8_t)~NETBE_HDR_DATA_VALID;
+	return (nb_hdr_needs(&f->hdr, f) & ~io->accepts) == 0;
+}
+
+const struct netbe_frame *
+nb_io_head(struct nb_io *io, int *result)
 {
 	bool armed = false;
 
+	if (io->inplace != 0) {
+		*result = -EBUSY;
+		return NULL;
+	}
 	for (;;) {
-		struct netbe_frame *f;
-		uint64_t needs;
+		enum netbe_drop why;
+		int verdict;
 
 		if (io->cutting)
 			return &io->piece[io->at_piece];
@@ -136,30 +158,13 @@ head(struct nb_io *io, int *result)
 				return NULL;
 			}
 		}
-		f = &io->lent[io->at];
-		if (f->len == 0) {
-			drop_lent(io, NETBE_DROP_TOO_SHORT); /* a length of 0 would say "none", for ever */
-			continue;
-		}
-		if (nb_io_plain(&f->hdr)) {
-			memset(&f->hdr, 0, sizeof(f->hdr));
-			return f;
-		}
-		if (nb_hdr_check(f) != 0) {
-			drop_lent(io, NETBE_DROP_BAD_HEADER);
-			continue;
-		}
-		/* virtio 1.2, 5.1.6.4.1: without GUEST_CSUM there are no flags. */
-		if ((io->accepts & NETBE_F_CSUM) == 0)
-			f->hdr.flags &= (uint8_t)~NETBE_HDR_DATA_VALID;
-		needs = nb_hdr_needs(&f->hdr, f);
-		if ((needs & ~io->accepts) == 0)
-			return f;
-		if (nb_gso_begin(io->rx_gso, f, io->accepts) != 0) {
-			drop_lent(io, NETBE_DROP_BAD_HEADER);
-			continue;
-		}
-		next_pieces(io);
+		verdict = nb_io_judge(io, &io->lent[io->at], &why);
+		if (verdict > 0)
+			return &io->lent[io->at];
+		if (verdict < 0 || nb_gso_begin(io->rx_gso, &io->lent[io->at], io->accepts) != 0)
+			drop_lent(io, why);
+		else
+			next_pieces(io);
 	}
 }
 
@@ -198,7 +203,7 @@ int64_t
 nb_io_peek(struct nb_io *io)
 {
 	int result = 0;
-	const struct netbe_frame *f = head(io, &result);
+	const struct netbe_frame *f = nb_io_head(io, &result);
 
 	return f == NULL ? result : (int64_t)f->len + io->hdr_len;
 }
@@ -207,7 +212,7 @@ int64_t
 nb_io_recv(struct nb_io *io, void *base, size_t cap)
 {
 	int result = 0;
-	const struct netbe_frame *f = head(io, &result);
+	const struct netbe_frame *f = nb_io_head(io, &result);
 	size_t len;
 
 	if (f == NULL)
@@ -245,7 +250,7 @@ int64_t
 nb_io_recvv(struct nb_io *io, const struct iovec *iov, int iovcnt)
 {
 	int result = 0;
-	const struct netbe_frame *f = head(io, &result);
+	const struct netbe_frame *f = nb_io_head(io, &result);
 	uint8_t hdr[NB_IO_HDR_MAX];
 	size_t room = 0, at = 0, len;
 
@@ -268,7 +273,7 @@ int64_t
 nb_io_discard(struct nb_io *io)
 {
 	int result = 0;
-	const struct netbe_frame *f = head(io, &result);
+	const struct netbe_frame *f = nb_io_head(io, &result);
 	int64_t len;
 
 	if (f == NULL)
@@ -299,7 +304,7 @@ nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off, uint32
 
 	while (got < n) {
 		int result = 0;
-		const struct netbe_frame *f = head(io, &result);
+		const struct netbe_frame *f = nb_io_head(io, &result);
 		size_t size;
 
 		if (f == NULL) {

@@ -50,6 +50,36 @@ int64_t nb_io_recv_burst(struct nb_io *io, void *base, size_t cap, uint32_t *off
 int nb_io_arm_send(struct nb_io *io);
 
 /*
+ * Where frames lie, instead of copies of them.  off[] is told from base, the
+ * begin of the memory that all of the port's frames lie in; -EFAULT: they do
+ * not.  While slots are out all other sending is -EBUSY, while frames are out
+ * all other receiving is.  n is at most 64; more is taken for 64.
+ *
+ * Slots have len bytes for a plain frame each, without header; how many, as
+ * tx_reserve.  nb_io_commit sends the first n, of the lengths in len where it
+ * is not NULL, and ends it; when it returns -errno nothing has changed.
+ * -EOPNOTSUPP: the port has no such operations.
+ */
+#define NB_IO_SCATTERED UINT64_MAX
+int nb_io_reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uint32_t n, uint64_t *off);
+int nb_io_commit(struct nb_io *io, const uint32_t *len, uint32_t n);
+void nb_io_give_up(struct nb_io *io);
+
+/*
+ * How many frames, without header, are shown; 0 none now, and a wake-up is
+ * asked for.  One in several segments has off NB_IO_SCATTERED: nb_io_lent
+ * tells of it.  -EREMOTE: the next one is made in software and has no place;
+ * nb_io_recv copies it.
+ */
+int nb_io_lend(struct nb_io *io, const void *base, size_t size, uint32_t n, uint64_t *off, uint32_t *len);
+/* Number i of those that are out. */
+const struct netbe_frame *nb_io_lent(const struct nb_io *io, uint32_t i);
+/* Takes back the n oldest; -EINVAL when not so many are out. */
+int nb_io_give_back(struct nb_io *io, uint32_t n);
+/* Whether what nb_io_recv gives next is part of a frame that is cut. */
+int nb_io_cutting(const struct nb_io *io);
+
+/*
  * Before somebody else drives the port: forgets what was lent, which the
  * port lends again.  Of a frame that was given out in part the rest has no
  * other place: each call copies one piece to base, without header, and

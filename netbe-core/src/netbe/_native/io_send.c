@@ -127,6 +127,8 @@ nb_io_send(struct nb_io *io, const void *base, size_t len)
 	struct netbe_frame f = {.nseg = 1, .seg = &seg};
 	int result;
 
+	if (io->nslot != 0)
+		return -EBUSY;
 	if (len < io->hdr_len)
 		return -EINVAL;
 	if (len > NETBE_FRAME_MAX)
@@ -167,6 +169,8 @@ nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t 
 {
 	uint32_t sent = 0;
 
+	if (io->nslot != 0)
+		return -EBUSY;
 	for (uint32_t i = 0; i < n; i++)
 		if (off[i] > cap || len[i] > cap - off[i])
 			return -EFAULT;

@@ -6,6 +6,7 @@
 #include "fdb.h"
 #include "fdport.h"
 #include "io.h"
+#include "memory.h"
 #include "port.h"
 #include "ring.h"
 #include "services.h"

@@ -6,9 +6,7 @@
  * A record is its length, its virtio-net header and the frame's bytes in one
  * run, 16-aligned; a record that does not fit before the ring's end is
  * preceded by a SKIP.  Positions count bytes for ever; masked they are
- * offsets.  A side that is about to sleep sets its flag, fences and looks
- * again; the other publishes, fences and looks at the flag: one of them sees
- * the other, so no wake-up is lost and none is sent to who is awake.
+ * offsets.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,26 +18,20 @@
 #include <unistd.h>
 
 #include "counter.h"
+#include "memory.h"
 #include "ring.h"
 #include "services.h"
+#include "sleeper.h"
 
 #define ALIGN 16u
 #define LENT_MAX 64u
 #define SKIP UINT32_MAX
-#define LINE 64
 
 struct record {
 	uint32_t len; /* of the frame; SKIP: go on at the ring's begin */
 	struct netbe_vnet_hdr hdr;
 };
 _Static_assert(sizeof(struct record) == ALIGN, "frames begin aligned");
-
-/* Somebody who may sleep, and the descriptor that wakes him. */
-struct sleeper {
-	alignas(LINE) uint32_t armed; /* set by the sleeper, taken by who wakes him */
-	int fd;
-	alignas(LINE) uint32_t owed; /* the sleeper's: wake-ups sent or being sent that he has not read */
-};
 
 struct ring {
 	alignas(LINE) uint64_t tail; /* written by the producer */
@@ -82,49 +74,6 @@ static uint64_t
 record_size(uint32_t len)
 {
 	return sizeof(struct record) + ((uint64_t)len + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-/* --- sleeping and waking */
-
-static void
-signal_fd(int fd)
-{
-	uint64_t one = 1;
-
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
-}
-
-static void
-wake(struct sleeper *s)
-{
-	if (__atomic_load_n(&s->armed, __ATOMIC_RELAXED) != 0 &&
-	    __atomic_exchange_n(&s->armed, 0, __ATOMIC_ACQ_REL) != 0)
-		signal_fd(s->fd);
-}
-
-/* Publishing went before; see the head of this file. */
-static void
-wake_after_publish(struct sleeper *s)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	wake(s);
-}
-
-static void
-arm(struct sleeper *s)
-{
-	if (__atomic_load_n(&s->armed, __ATOMIC_ACQUIRE) == 0)
-		s->owed++;
-	if (s->owed > 0) {
-		uint64_t sent = 0;
-
-		/* One that is still on its way is read by the next arm(). */
-		if (read(s->fd, &sent, sizeof(sent)) == (ssize_t)sizeof(sent))
-			s->owed = sent < s->owed ? s->owed - (uint32_t)sent : 0;
-	}
-	__atomic_store_n(&s->armed, 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /* --- sending */
@@ -272,6 +221,43 @@ ring_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32
 
 /* --- receiving */
 
+/*
+ * The record at *pos, which moves over a SKIP; NULL: none that can be.  A
+ * program may have kept a view of room that it filled in place, and written
+ * there when it was another frame's: that must cost frames and nothing else.
+ */
+static const struct record *
+record_at(const struct ring_port *p, uint64_t *pos, uint32_t *len)
+{
+	const struct ring *r = p->rx;
+
+	for (int skipped = 0; *pos < p->seen_tail; skipped = 1) {
+		uint64_t at = *pos & (r->size - 1);
+		const struct record *record = (const struct record *)(const void *)(r->bytes + at);
+
+		*len = __atomic_load_n(&record->len, __ATOMIC_RELAXED);
+		if (*len == SKIP && !skipped) {
+			*pos += r->size - at;
+			continue;
+		}
+		return *len >= p->port.min_frame && *len <= NETBE_FRAME_MAX &&
+		               record_size(*len) <= r->size - at && record_size(*len) <= p->seen_tail - *pos
+		           ? record
+		           : NULL;
+	}
+	return NULL;
+}
+
+/* Where one record ends is said by its length alone: with it, all behind it is lost. */
+static void
+lose_the_rest(struct ring_port *p)
+{
+	p->head = p->seen_tail;
+	__atomic_store_n(&p->rx->head, p->head, __ATOMIC_RELEASE);
+	wake_after_publish(&p->rx->producer);
+	nb_counter_add(&p->stats.rx_dropped[NETBE_DROP_ERROR], 1);
+}
+
 static int
 ring_rx_burst(struct netbe_port *port, struct netbe_frame *frames, uint32_t n)
 {
@@ -285,6 +271,7 @@ ring_rx_burst(struct netbe_port *port, struct netbe_frame *frames, uint32_t n)
 	p->lent = 0;
 	while (got < n) {
 		const struct record *record;
+		uint32_t len;
 
 		if (pos == p->seen_tail) {
 			bool last = __atomic_load_n(&r->no_producer, __ATOMIC_ACQUIRE) != 0;
@@ -296,16 +283,16 @@ ring_rx_burst(struct netbe_port *port, struct netbe_frame *frames, uint32_t n)
 				break;
 			}
 		}
-		record = (const struct record *)(const void *)(r->bytes + (pos & (r->size - 1)));
-		if (record->len == SKIP) {
-			pos += r->size - (pos & (r->size - 1));
-			continue;
+		record = record_at(p, &pos, &len);
+		if (record == NULL) {
+			if (got == 0)
+				lose_the_rest(p);
+			break;
 		}
-		p->seg[got] = (struct iovec){(void *)(uintptr_t)(record + 1), record->len};
-		pos += record_size(record->len);
+		p->seg[got] = (struct iovec){(void *)(uintptr_t)(record + 1), len};
+		pos += record_size(len);
 		p->after[got] = pos;
-		frames[got] = (struct netbe_frame){
-		    .hdr = record->hdr, .len = record->len, .nseg = 1, .seg = &p->seg[got]};
+		frames[got] = (struct netbe_frame){.hdr = record->hdr, .len = len, .nseg = 1, .seg = &p->seg[got]};
 		got++;
 	}
 	p->lent = got;
@@ -376,7 +363,7 @@ ring_drop(struct ring *r)
 		return;
 	close(r->consumer.fd);
 	close(r->producer.fd);
-	free(r->bytes);
+	nb_memory_drop(r->bytes);
 	free(r);
 }
 
@@ -390,7 +377,7 @@ ring_new(size_t size)
 	memset(r, 0, sizeof(*r));
 	r->size = size;
 	r->refs = 1;
-	r->bytes = aligned_alloc(LINE, size);
+	r->bytes = nb_memory_new(size);
 	r->consumer.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->producer.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	/* The receiver's descriptor must be silent until there is a frame, and tell of the first. */
@@ -402,7 +389,7 @@ ring_new(size_t size)
 		close(r->consumer.fd);
 	if (r->producer.fd >= 0)
 		close(r->producer.fd);
-	free(r->bytes);
+	nb_memory_drop(r->bytes);
 	free(r);
 	errno = error;
 	return NULL;
@@ -496,4 +483,13 @@ nb_ring_port_free(struct netbe_port *port)
 	ring_drop(p->tx);
 	ring_drop(p->rx);
 	free(p);
+}
+
+void *
+nb_ring_memory(struct netbe_port *port, int rx, size_t *size)
+{
+	struct ring *r = rx ? self(port)->rx : self(port)->tx;
+
+	*size = r->size;
+	return nb_memory_hold(r->bytes);
 }

@@ -14,4 +14,7 @@ int nb_ring_pair_new(size_t bytes, uint32_t max_frame, const uint64_t *features,
                      struct netbe_port **b);
 void nb_ring_port_free(struct netbe_port *port);
 
+/* Where its frames come to lie (rx), or its room is: size bytes, held for the caller (memory.h). */
+void *nb_ring_memory(struct netbe_port *port, int rx, size_t *size);
+
 #endif

@@ -186,7 +186,9 @@ struct netbe_port {
 	/*
 	 * Optional: room for n frames of len bytes each, to be written in
 	 * place; the caller fills hdr and may lower len, then commits the
-	 * first n.  Not committed is given up by the next reserve or tx_burst.
+	 * first n, once.  Not committed is given up by then, or by the next
+	 * reserve or tx_burst.  tx_commit returns how many went, from the first;
+	 * when the first did not, why, and then all are still reserved.
 	 */
 	int (*tx_reserve)(struct netbe_port *port, uint32_t len, struct netbe_frame *frames, uint32_t n);
 	int (*tx_commit)(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n);

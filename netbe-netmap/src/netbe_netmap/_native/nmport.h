@@ -25,8 +25,11 @@ struct nm_ops {
 	 * are then taken back from it; the sender is told that they did not go.
 	 */
 	uint32_t (*untaken)(void *ctx);
-	/* NULL, or asked after that before anything is written: whether another attempt would be in vain. */
-	int (*stuck)(void *ctx);
+	/*
+	 * NULL, or asked after that before anything is written: whether another
+	 * attempt that begins with this frame would be in vain.
+	 */
+	int (*stuck)(void *ctx, const struct netbe_frame *first);
 	int (*rxsync)(void *ctx); /* slots before head are given back, new ones counted in tail; 0 or -errno */
 	int (*arm)(void *ctx, uint32_t what); /* NULL: the descriptor is level-triggered by itself */
 	int (*pending)(void *ctx);            /* NULL, or as in netbe_port: what rxsync would bring */

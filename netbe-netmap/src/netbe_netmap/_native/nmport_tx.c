@@ -270,6 +270,22 @@ take_back(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_
 	return sent != 0 ? sent : why;
 }
 
+/* So many frames that are written up to head are published and synced.  How many went, or why none. */
+static int
+bring(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_t head)
+{
+	struct nm_tx *t = &p->tx;
+	uint32_t begin = t->head, left;
+
+	if (sync_at(p, head) == -EIO)
+		return take_back(p, frames, sent, begin, UINT32_MAX, -EIO);
+	if (p->ops->untaken == NULL)
+		return sent;
+	left = p->ops->untaken(p->ctx);
+	t->refused = left != 0;
+	return take_back(p, frames, sent, begin, left, -EAGAIN);
+}
+
 int
 nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n)
 {
@@ -287,7 +303,7 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 		if (result != 0)
 			return t->gone != 0 ? t->gone : result;
 	}
-	if (t->refused && p->ops->stuck != NULL && p->ops->stuck(p->ctx))
+	if (t->refused && p->ops->stuck != NULL && p->ops->stuck(p->ctx, &frames[0]))
 		return -EAGAIN;
 	result = some_room(p, &room);
 	if (result != 0)
@@ -302,19 +318,8 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 			return -EIO;
 		result = fill(p, frames, n, &head, room);
 	}
-	if (result > 0) {
-		uint32_t begin = t->head, left;
-
-		if (sync_at(p, head) == -EIO)
-			return take_back(p, frames, result, begin, UINT32_MAX, -EIO);
-		/* Anything else is said by the next call: these frames are in the ring. */
-		if (p->ops->untaken != NULL) {
-			left = p->ops->untaken(p->ctx);
-			t->refused = left != 0;
-			return take_back(p, frames, result, begin, left, -EAGAIN);
-		}
-	}
-	return result;
+	/* Anything but what bring() says is said by the next call: these frames are in the ring. */
+	return result > 0 ? bring(p, frames, result, head) : result;
 }
 
 int
@@ -370,6 +375,7 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 	struct nm_tx *t = &p->tx;
 	uint32_t at = t->reserved_at;
 	uint64_t bytes = 0;
+	int result;
 
 	if (n > t->reserved)
 		return -EINVAL;
@@ -380,9 +386,10 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 		    (frames[i].len > port->max_frame && frames[i].hdr.gso_type == NETBE_GSO_NONE))
 			return -EMSGSIZE;
 	}
-	t->reserved = 0;
-	if (n == 0)
+	if (n == 0) {
+		t->reserved = 0;
 		return 0;
+	}
 	for (uint32_t i = 0; i < n; i++, at = nm_next(at, t->slots)) {
 		struct netmap_slot *slot = &t->ring->slot[at];
 
@@ -392,11 +399,11 @@ nm_tx_commit(struct netbe_port *port, const struct netbe_frame *frames, uint32_t
 		slot->flags = p->hdr_flag;
 		bytes += frames[i].len;
 	}
-	if (sync_at(p, at) == -EIO) {
-		step_back(t, t->reserved_at);
-		return -EIO;
-	}
 	nm_count(&p->port.stats->tx_frames, n);
 	nm_count(&p->port.stats->tx_bytes, bytes);
-	return (int)n;
+	result = bring(p, frames, (int)n, at);
+	/* Whose first was not taken has its slots as they were, buffers and all. */
+	if (result > 0)
+		t->reserved = 0;
+	return result;
 }

@@ -43,6 +43,13 @@ void vale_detach(struct vale *v);
 /* A ring as a port of netbe.h; it belongs to v. */
 struct netbe_port *vale_port(struct vale *v, uint32_t ring);
 
+/*
+ * The memory that all frames of a ring lie in; it stays after vale_detach
+ * until vale_drop_memory is called with what this returned.
+ */
+void *vale_hold_memory(struct vale *v, uint32_t ring, size_t *size);
+void vale_drop_memory(void *memory);
+
 /* After a fork, in the child: lets go of what is the child's own; the parent's membership goes on. */
 void vale_leave_to_parent(struct vale *v);
 

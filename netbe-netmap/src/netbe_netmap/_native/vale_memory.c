@@ -19,6 +19,7 @@
 
 struct range {
 	uintptr_t begin, end; /* begin is written last, and cleared first */
+	uint32_t holders;
 };
 
 static struct range ranges[WINDOWS_MAX];
@@ -110,6 +111,7 @@ enter(uintptr_t begin, size_t bytes)
 			continue;
 		rc = install();
 		if (rc == 0) {
+			ranges[i].holders = 1;
 			__atomic_store_n(&ranges[i].end, begin + bytes, __ATOMIC_RELAXED);
 			__atomic_store_n(&ranges[i].begin, begin, __ATOMIC_RELEASE);
 			if (i >= nranges)
@@ -139,16 +141,33 @@ vale_window_new(size_t bytes)
 }
 
 void
-vale_window_free(void *window, size_t bytes)
+vale_window_hold(void *window)
 {
-	if (window == NULL)
-		return;
 	pthread_mutex_lock(&lock);
 	for (uint32_t i = 0; i < nranges; i++)
 		if (ranges[i].begin == (uintptr_t)window)
-			__atomic_store_n(&ranges[i].begin, 0, __ATOMIC_RELEASE);
+			ranges[i].holders++;
 	pthread_mutex_unlock(&lock);
-	munmap(window, bytes);
+}
+
+void
+vale_window_free(void *window, size_t bytes)
+{
+	uint32_t left = 0;
+
+	if (window == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = 0; i < nranges; i++) {
+		if (ranges[i].begin != (uintptr_t)window)
+			continue;
+		left = --ranges[i].holders;
+		if (left == 0)
+			__atomic_store_n(&ranges[i].begin, 0, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&lock);
+	if (left == 0)
+		munmap(window, bytes);
 }
 
 int

@@ -11,6 +11,8 @@
  * becomes zeros too, instead of SIGBUS.  NULL with errno.
  */
 void *vale_window_new(size_t bytes);
+/* Once more to be freed before it goes. */
+void vale_window_hold(void *window);
 void vale_window_free(void *window, size_t bytes);
 
 /* Maps bytes of a file over the window at `at`.  0 or -errno. */

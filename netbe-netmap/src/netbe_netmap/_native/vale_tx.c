@@ -106,8 +106,13 @@ has_room(struct vale_ring *q, struct vale_to *t, uint32_t n)
 			return true;
 		if (then <= VALE_LANE && n <= q->above && (held(t) == 0 || then - LANE_MIN <= q->above))
 			return true;
-		if (again == 0)
-			reclaim(q, t);
+		if (again != 0)
+			break;
+		reclaim(q, t);
+		if (held(t) + n > LANE_MIN && held(t) + n <= VALE_LANE && !q->reclaimed) {
+			reclaim_all(q); /* it is not the lane that is full */
+			q->reclaimed = true;
+		}
 	}
 	return false;
 }
@@ -301,6 +306,7 @@ forward(struct vale_ring *q, uint32_t slot, const uint16_t *len, const uint16_t 
 	if (lack != 0) {
 		if (q->v->wait) {
 			q->blocked = lack;
+			memcpy(q->blocked_macs, macs, MACS);
 			return WAITS;
 		}
 		count(q, NETBE_DROP_FULL, (uint32_t)__builtin_popcountll(lack));
@@ -388,7 +394,8 @@ vale_txsync(void *ctx)
 	q->last_known = false;
 	q->blocked = 0;
 	refresh(q);
-	if (q->nfree < VALE_SHOWN)
+	q->reclaimed = q->nfree < VALE_SHOWN;
+	if (q->reclaimed)
 		reclaim_all(q);
 	if (head >= q->v->slots || distance(q, q->hwcur, head) > distance(q, q->hwcur, q->tail))
 		head = q->hwcur; /* nonsense: nothing is sent */
@@ -435,11 +442,15 @@ vale_untaken(void *ctx)
  * members, or time to see whether it lives, is worth an attempt.
  */
 int
-vale_stuck(void *ctx)
+vale_stuck(void *ctx, const struct netbe_frame *first)
 {
 	struct vale_ring *q = ctx;
 	struct timespec now;
 
+	/* Another frame may be for somebody else. */
+	if (first->nseg == 0 || first->seg[0].iov_len < MACS ||
+	    memcmp(first->seg[0].iov_base, q->blocked_macs, MACS) != 0)
+		return 0;
 	if (q->tx_epoch != __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE))
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -453,6 +464,18 @@ vale_stuck(void *ctx)
 			return 1;
 	}
 	return 0;
+}
+
+uint64_t
+vale_awaited(const struct vale_ring *q)
+{
+	uint64_t all = 0;
+
+	/* One of the blocked has nothing of ours, or there is no buffer: anybody's will do. */
+	for (uint64_t left = q->receivers; left != 0; left &= left - 1)
+		if (held(&q->to[__builtin_ctzll(left)]) != 0)
+			all |= left & -left;
+	return q->blocked != 0 && (q->blocked & ~all) == 0 ? q->blocked : all;
 }
 
 int

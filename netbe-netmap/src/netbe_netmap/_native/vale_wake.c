@@ -127,7 +127,7 @@ vale_arm(void *ctx, uint32_t what)
 	if (what & NETBE_ARM_TX) {
 		timerfd_settime(q->tx_timer, 0, &soon, NULL);
 		drain(q->wake_tx);
-		for (uint64_t left = q->blocked; left != 0; left &= left - 1)
+		for (uint64_t left = vale_awaited(q); left != 0; left &= left - 1)
 			__atomic_store_n(&q->to[__builtin_ctzll(left)].lane->want_room, 1, __ATOMIC_RELAXED);
 	}
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
