@@ -243,7 +243,7 @@ def test_bursts_arrive_in_order() -> None:
 
 
 def test_two_switches_are_apart() -> None:
-    with attach("a", "0") as a, attach("a", "1") as other, attach("b", "0") as b:
+    with attach("a", "vale0") as a, attach("a", "vale1") as other, attach("b", "vale0") as b:
         a.send(frame(EVERYBODY, 1))
         assert len(drain(b)) == 1
         assert drain(other) == []
@@ -294,8 +294,8 @@ def pair() -> tuple[netbe.Backend, netbe.Backend]:
 
 def test_a_switch_pump_forwards_between_vale_switches() -> None:
     with contextlib.ExitStack() as stack:
-        ups = [stack.enter_context(attach("up", str(number))) for number in range(3)]
-        ends = [stack.enter_context(attach("end", str(number))) for number in range(3)]
+        ups = [stack.enter_context(attach("up", f"vale{number}")) for number in range(3)]
+        ends = [stack.enter_context(attach("end", f"vale{number}")) for number in range(3)]
         stack.enter_context(netbe.Switch(ups))
         for number, end in enumerate(ends):
             end.send(frame(EVERYBODY, number + 1))
@@ -313,10 +313,10 @@ def test_a_switch_pump_forwards_between_vale_switches() -> None:
 def test_rings_take_turns_in_a_bridge_of_several_queues() -> None:
     with contextlib.ExitStack() as stack:
         up, down = (
-            stack.enter_context(attach("up", "0", rings=4)),
-            stack.enter_context(attach("up", "1", rings=2)),
+            stack.enter_context(attach("up", "vale0", rings=4)),
+            stack.enter_context(attach("up", "vale1", rings=2)),
         )
-        a, b = stack.enter_context(attach("a", "0")), stack.enter_context(attach("b", "1"))
+        a, b = stack.enter_context(attach("a", "vale0")), stack.enter_context(attach("b", "vale1"))
         stack.enter_context(netbe.Bridge(up, down))
         for number in range(200):
             a.send(frame(EVERYBODY, 1, b"%d" % number))

@@ -23,7 +23,6 @@ from vales import (
     mac,
     numbered,
     ports,
-    push,
     running,
     take,
 )

@@ -54,9 +54,9 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def attach(port: str, switch: str = "0", **options: object) -> EmbeddedPort:
+def attach(port: str, switch: str = "vale0", **options: object) -> EmbeddedPort:
     """A port of a switch."""
-    return EmbeddedPort(f"vale{switch}:{port}", Request(switch, port, **options))  # type: ignore[arg-type]
+    return EmbeddedPort(f"{switch}:{port}", Request(switch, port, **options))  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -207,6 +207,11 @@ def line(child: subprocess.Popen[str], patience: float = PATIENCE) -> str:
     import select
 
     assert child.stdout is not None
-    ready, _, _ = select.select([child.stdout], [], [], patience)
-    assert ready, "the program says nothing"
-    return child.stdout.readline().strip()
+    said = b""
+    while not said.endswith(b"\n"):  # byte by byte: what a buffer holds, select does not see
+        ready, _, _ = select.select([child.stdout], [], [], patience)
+        assert ready, f"the program says nothing behind {said!r}"
+        byte = os.read(child.stdout.fileno(), 1)
+        assert byte, f"the program has ended behind {said!r}"
+        said += byte
+    return said.decode().strip()

@@ -31,6 +31,7 @@ from netbe.errors import FrameSizeError
 
 if TYPE_CHECKING:
     from netbe._native import CData
+    from netbe.native import Memory
     from netbe.portbackend import PortBackend
 
 MOST = 64
@@ -250,18 +251,16 @@ def reserve(backend: "PortBackend", length: int, count: int) -> Slots:
         raise ValueError(f"cannot reserve {count} slots")
     if memory is None:
         raise refusals.no_slots(backend)
-    places = path.slot_places
-    base = ffi.from_buffer(memory)
-    got = lib.nb_io_reserve(path.tx, base, len(memory), max(length, 0), min(count, MOST), places)
+    places, view = path.slot_places, memory.view
+    got = lib.nb_io_reserve(path.tx, memory.base, memory.size, max(length, 0), min(count, MOST), places)
     if got < 0:
-        error = path.send_error(-got, length + backend.vnet_hdr_len)
-        if -got == errno.EMSGSIZE and length <= backend.max_frame:
-            error = FrameSizeError(
+        if got == -errno.EMSGSIZE and length <= backend.max_frame:
+            raise FrameSizeError(
                 f"{backend.name}: a slot has no room for {length} bytes",
                 hint="send() spreads a frame over several",
             )
-        raise error
-    views = [memory[at : at + length] for at in ffi.unpack(places, got)]
+        raise path.send_error(-got, length + backend.vnet_hdr_len)
+    views = [view[at : at + length] for at in ffi.unpack(places, got)]
     path.slots = slots = Slots(backend, path.tx, views)
     return slots
 
@@ -276,15 +275,16 @@ def lend(backend: "PortBackend", max_frames: int) -> LentFrames:
     io = path.rx()
     memory = path.memory_of(io)
     places, lengths = path.frame_places, path.frame_lengths
-    got = lib.nb_io_lend(io, ffi.from_buffer(memory), len(memory), min(max_frames, MOST), places, lengths)
+    got = lib.nb_io_lend(io, memory.base, memory.size, min(max_frames, MOST), places, lengths)
     if got == -errno.EREMOTE:
         return _copies(backend, io, max_frames)
     if got < 0:
         raise path.receive_error(-got)
     if got == 0:
         return LentFrames(backend, None, [])
+    view = memory.view
     views: list[memoryview | tuple[memoryview, ...]] = [
-        memory[at : at + length] if at != _SCATTERED else _pieces(io, number, memory)
+        view[at : at + length] if at != _SCATTERED else _pieces(io, number, memory)
         for number, (at, length) in enumerate(
             zip(ffi.unpack(places, got), ffi.unpack(lengths, got), strict=True)
         )
@@ -293,14 +293,13 @@ def lend(backend: "PortBackend", max_frames: int) -> LentFrames:
     return frames
 
 
-def _pieces(io: "CData", number: int, memory: memoryview) -> tuple[memoryview, ...]:
-    lent = lib.nb_io_lent(io, number)
-    base = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
-    begins = [
-        (int(ffi.cast("uintptr_t", lent.seg[k].iov_base)) - base, lent.seg[k].iov_len)
-        for k in range(lent.nseg)
-    ]
-    return tuple(memory[at : at + length] for at, length in begins)
+def _pieces(io: "CData", number: int, memory: "Memory") -> tuple[memoryview, ...]:
+    frame = lib.nb_io_lent(io, number)
+    pieces = []
+    for segment in ffi.unpack(frame.seg, frame.nseg):
+        at = int(ffi.cast("uintptr_t", segment.iov_base)) - memory.address
+        pieces.append(memory.view[at : at + segment.iov_len])
+    return tuple(pieces)
 
 
 def _copies(backend: "PortBackend", io: "CData", max_frames: int) -> LentFrames:

@@ -20,6 +20,18 @@ _POLLOUT = 0x004
 _NO_FEATURES = Features(0)
 
 
+class Memory:
+    """Bytes that views are given of, and where they are in C."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+        # No more than the address: while something holds the buffer of a memoryview, the garbage collector of
+        # CPython below 3.13 crashes over a cycle that both are part of (gh-77894).
+        self.address = int(ffi.cast("uintptr_t", ffi.from_buffer(view)))
+        self.base: CData = ffi.cast("char *", self.address)
+        self.size = len(view)
+
+
 class Port:
     """One queue pair in C: its address, and what keeps it alive.
 
@@ -48,8 +60,8 @@ class Port:
         self.address = address
         self.owner = owner
         self._free = free
-        self.tx_memory = tx_memory
-        self.rx_memory = None if rx_memory is None else rx_memory.toreadonly()
+        self.tx_memory = None if tx_memory is None else Memory(tx_memory)
+        self.rx_memory = None if rx_memory is None else Memory(rx_memory.toreadonly())
         self._port: CData = ffi.cast("struct netbe_port *", address)
         if lib.nb_port_adopt(self._port) != 0:
             raise NotSupportedError(

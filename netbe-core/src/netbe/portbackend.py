@@ -14,7 +14,7 @@ from netbe.errors import BadHeaderError, NetbeError, NoNativePort, from_errno
 from netbe.features import Features
 from netbe.inplace import LentFrames, Slots
 from netbe.iov import Buffers, iov_to_buf, views
-from netbe.native import Port
+from netbe.native import Memory, Port
 from netbe.sizes import check_size
 from netbe.stats import DropReason, Stats
 
@@ -124,7 +124,7 @@ class PortPath:
             else from_errno(number, self._backend.name)
         )
 
-    def memory_of(self, io: "CData") -> memoryview:
+    def memory_of(self, io: "CData") -> Memory:
         """Where the frames lie that `io` lends."""
         memory = self.ports[self.ios.index(io)].rx_memory
         assert memory is not None  # noqa: S101 - asked before

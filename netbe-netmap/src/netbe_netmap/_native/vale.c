@@ -4,9 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,66 +28,6 @@ static const struct nm_ops ops = {
     .rxsync = vale_rxsync,
     .arm = vale_arm,
 };
-
-/* All of this process: after a fork, the child must not keep the locks that say "alive". */
-static struct vale *all;
-static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void
-before_fork(void)
-{
-	pthread_mutex_lock(&all_lock);
-}
-
-static void
-after_fork(void)
-{
-	pthread_mutex_unlock(&all_lock);
-}
-
-static void
-in_child(void)
-{
-	for (struct vale *v = all; v != NULL; v = v->next) {
-		if (v->region_fd >= 0)
-			close(v->region_fd);
-		v->region_fd = -1;
-		if (v->files.control_fd >= 0)
-			close(v->files.control_fd);
-		v->files.control_fd = -1;
-	}
-	pthread_mutex_unlock(&all_lock);
-}
-
-static void
-register_fork(void)
-{
-	pthread_atfork(before_fork, after_fork, in_child);
-}
-
-static void
-enlist(struct vale *v)
-{
-	pthread_once(&once, register_fork);
-	pthread_mutex_lock(&all_lock);
-	v->next = all;
-	all = v;
-	pthread_mutex_unlock(&all_lock);
-}
-
-static void
-unlist(struct vale *v)
-{
-	pthread_mutex_lock(&all_lock);
-	for (struct vale **at = &all; *at != NULL; at = &(*at)->next) {
-		if (*at == v) {
-			*at = v->next;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&all_lock);
-}
 
 /* Under the lock: a free number, and that the name is not taken. */
 static int
@@ -122,24 +60,6 @@ choose(struct vale *v, const struct vale_config *c, uint64_t living)
 		vale_evict(&v->files);
 	}
 	return -EUSERS;
-}
-
-/* Under the lock: the region's file, with all its memory, held by a lock that dies with us. */
-static int
-make_region(struct vale *v)
-{
-	char path[VALE_PATH + 32];
-	struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	vale_region_path(&v->files, path, v->index, v->gen);
-	unlink(path); /* of somebody who died while he attached */
-	v->region_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, v->files.mode);
-	if (v->region_fd < 0)
-		return -errno;
-	(void)!fchmod(v->region_fd, v->files.mode); /* whatever the umask */
-	if (fcntl(v->region_fd, F_OFD_SETLK, &mine) != 0)
-		return -errno;
-	return vale_allocate(v->region_fd, v->layout.bytes);
 }
 
 /* netmap's own structures, as one finds them after a registration. */
@@ -182,7 +102,7 @@ begin_ring(struct vale *v, uint32_t number)
 		return -errno;
 	region = q->window + at;
 	vale_region_path(&v->files, path, v->index, v->gen);
-	rc = vale_map_again(q->window, at, v->layout.bytes, path, v->region_fd);
+	rc = vale_map_again(q->window, at, v->layout.bytes, path, v->files.region_fd);
 	if (rc != 0)
 		return rc;
 	if (number == 0)
@@ -252,7 +172,7 @@ join(struct vale *v, const struct vale_config *c)
 		return rc;
 	m = &v->files.control->member[v->index];
 	v->gen = __atomic_load_n(&m->gen, __ATOMIC_RELAXED) | 1;
-	rc = make_region(v);
+	rc = vale_files_own(&v->files, v->index, v->gen) < 0 ? -errno : vale_allocate(v->files.region_fd, v->layout.bytes);
 	for (uint32_t r = 0; r < v->rings && rc == 0; r++) {
 		rc = begin_ring(v, r);
 		if (rc == 0)
@@ -322,8 +242,6 @@ leave(struct vale *v, bool joined, bool locked)
 	/* Unlocked or not: who finds the lock on our region gone takes us out. */
 	for (uint32_t r = 0; r < v->rings; r++)
 		end_ring(v, r);
-	if (v->region_fd >= 0)
-		close(v->region_fd);
 	if (v->files.fdb != NULL)
 		v->files.services->fdb_free(v->files.fdb);
 	vale_files_close(&v->files);
@@ -344,6 +262,7 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 		return -ENOMEM;
 	rc = vale_files_open(&v->files, c->folder, c->mode, true, table, c->pipe);
 	if (rc != 0) {
+		vale_files_close(&v->files);
 		free(v);
 		return rc;
 	}
@@ -353,7 +272,6 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 	v->nbufs = c->nbufs;
 	v->wait = c->wait != 0 || c->pipe != 0;
 	v->pipe = c->pipe != 0;
-	v->region_fd = -1;
 	v->layout = vale_layout(v->rings, v->slots, v->nbufs);
 	for (uint32_t r = 0; r < VALE_RINGS; r++) {
 		struct vale_ring *q = &v->ring[r];
@@ -364,12 +282,10 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 		v->files.fdb = services->fdb_at((uint8_t *)v->files.control + VALE_TABLE, VALE_ADDRESSES, c->ageing_ns);
 		rc = v->files.fdb == NULL ? -ENOMEM : 0;
 	}
-	enlist(v);
 	if (rc == 0)
 		rc = join(v, c);
 	if (rc != 0) {
 		/* Still locked: the number that we had is nobody else's yet. */
-		unlist(v);
 		leave(v, false, true);
 		return rc;
 	}
@@ -381,14 +297,12 @@ vale_attach(struct vale **result, const struct vale_config *c, const struct netb
 void
 vale_detach(struct vale *v)
 {
-	unlist(v);
 	leave(v, true, vale_files_lock(&v->files) == 0);
 }
 
 void
 vale_leave_to_parent(struct vale *v)
 {
-	unlist(v);
 	for (uint32_t r = 0; r < v->rings; r++)
 		end_ring(v, r);
 	if (v->files.fdb != NULL)

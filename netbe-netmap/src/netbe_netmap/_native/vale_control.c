@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,65 @@
 
 #define LOCK_PAUSE_NS 1000000
 #define ATTEMPTS 1000u /* at a control file that others take away and make again */
+
+/*
+ * All of this process.  A lock belongs to the file as it was opened, and so
+ * to a forked child too: whose parent is killed would keep it.
+ */
+static struct vale_files *all;
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+before_fork(void)
+{
+	pthread_mutex_lock(&all_lock);
+}
+
+static void
+after_fork(void)
+{
+	pthread_mutex_unlock(&all_lock);
+}
+
+static void
+in_child(void)
+{
+	for (struct vale_files *f = all; f != NULL; f = f->next) {
+		if (f->region_fd >= 0)
+			close(f->region_fd);
+		if (f->control_fd >= 0)
+			close(f->control_fd);
+		f->region_fd = f->control_fd = -1;
+	}
+	pthread_mutex_unlock(&all_lock);
+}
+
+static void
+register_fork(void)
+{
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* Opens, and no fork comes before it is known. */
+static int
+open_known(int *fd, const char *path, int flags, uint32_t mode)
+{
+	pthread_mutex_lock(&all_lock);
+	*fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+	pthread_mutex_unlock(&all_lock);
+	return *fd;
+}
+
+static void
+close_known(int *fd)
+{
+	pthread_mutex_lock(&all_lock);
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	pthread_mutex_unlock(&all_lock);
+}
 
 static void
 control_path(const char *folder, char path[VALE_PATH + 32])
@@ -151,8 +211,13 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	int rc;
 
 	memset(f, 0, sizeof(*f));
-	f->control_fd = -1;
+	f->control_fd = f->region_fd = -1;
 	f->mode = mode;
+	pthread_once(&once, register_fork);
+	pthread_mutex_lock(&all_lock);
+	f->next = all;
+	all = f;
+	pthread_mutex_unlock(&all_lock);
 	if (strlen(folder) >= VALE_PATH - 24)
 		return -ENAMETOOLONG;
 	strcpy(f->folder, folder);
@@ -161,14 +226,12 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	for (uint32_t attempt = 0;; attempt++) {
 		if (attempt == ATTEMPTS)
 			return -ETIMEDOUT;
-		f->control_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0), mode);
-		if (f->control_fd < 0)
+		if (open_known(&f->control_fd, path, O_RDWR | (make ? O_CREAT : 0), mode) < 0)
 			return -errno;
 		rc = lock(f->control_fd);
 		if (rc != 0 || current(f->control_fd, path))
 			break;
-		close(f->control_fd); /* the last member has just taken it away */
-		f->control_fd = -1;
+		close_known(&f->control_fd); /* the last member has just taken it away */
 	}
 	if (rc == 0 && fstat(f->control_fd, &st) != 0)
 		rc = -errno;
@@ -187,8 +250,6 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	}
 	if (rc == 0 && make && (f->control->pipe != 0) != (pipe != 0))
 		rc = -EMLINK;
-	if (rc != 0)
-		vale_files_close(f);
 	return rc;
 }
 
@@ -198,9 +259,33 @@ vale_files_close(struct vale_files *f)
 	if (f->control != NULL)
 		vale_window_free(f->control, f->control_bytes);
 	f->control = NULL;
+	/* Closing unlocks nothing while a child that is being started has it too. */
 	if (f->control_fd >= 0)
-		close(f->control_fd);
-	f->control_fd = -1;
+		vale_files_unlock(f);
+	close_known(&f->control_fd);
+	close_known(&f->region_fd);
+	pthread_mutex_lock(&all_lock);
+	for (struct vale_files **at = &all; *at != NULL; at = &(*at)->next) {
+		if (*at == f) {
+			*at = f->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&all_lock);
+}
+
+int
+vale_files_own(struct vale_files *f, uint32_t index, uint32_t gen)
+{
+	char path[VALE_PATH + 32];
+	struct flock mine = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	vale_region_path(f, path, index, gen);
+	unlink(path); /* of somebody who died while he attached */
+	if (open_known(&f->region_fd, path, O_RDWR | O_CREAT | O_EXCL, f->mode) < 0)
+		return -1;
+	(void)!fchmod(f->region_fd, f->mode); /* whatever the umask */
+	return fcntl(f->region_fd, F_OFD_SETLK, &mine);
 }
 
 bool
@@ -402,8 +487,10 @@ vale_list(const char *folder, struct vale_info *out, uint32_t n)
 	if ((size_t)st.st_size < VALE_TABLE)
 		return -EPROTO;
 	rc = vale_files_open(&f, folder, 0, false, (size_t)st.st_size - VALE_TABLE, 0);
-	if (rc != 0)
+	if (rc != 0) {
+		vale_files_close(&f);
 		return rc;
+	}
 	for (uint32_t i = 0; i < VALE_PORTS && found < n; i++) {
 		struct vale_member m = vale_member_at(&f, i);
 		struct vale_info *info = &out[found];

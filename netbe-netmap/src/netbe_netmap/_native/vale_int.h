@@ -17,7 +17,8 @@
 
 struct vale_files {
 	char folder[VALE_PATH];
-	int control_fd;
+	int control_fd, region_fd; /* with locks of ours, so that forked children close them */
+	struct vale_files *next;   /* of all in this process */
 	struct nb_fdb *fdb; /* in the control file; NULL: a pipe, or only looked at */
 	const struct netbe_services *services;
 	struct vale_control *control; /* mapped, VALE_TABLE + table bytes */
@@ -25,12 +26,15 @@ struct vale_files {
 	uint32_t mode;
 };
 
-/* Opens or makes the control file and leaves it locked. */
+/* Opens or makes the control file and leaves it locked.  f stays where it is until vale_files_close(). */
 int vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool make, size_t table_bytes,
                     uint32_t pipe);
 int vale_files_lock(struct vale_files *f);
 void vale_files_unlock(struct vale_files *f);
+/* Also after vale_files_open() has failed. */
 void vale_files_close(struct vale_files *f);
+/* A region's file with a lock that dies with us; -1 and errno. */
+int vale_files_own(struct vale_files *f, uint32_t index, uint32_t gen);
 
 /* Gives a file its memory now: an error here, and not a signal later. */
 int vale_allocate(int fd, size_t bytes);
@@ -108,6 +112,7 @@ struct vale_ring {
 	uint32_t nfree;
 	uint8_t *refs; /* of each buffer of ours: how many lanes hold it */
 	uint32_t above; /* buffers that lanes may still have above LANE_MIN each */
+	bool reclaimed; /* all that receivers have given back was taken, in this sync */
 	uint64_t blocked; /* bits of `to` that had no room when the sender was to wait */
 	uint8_t blocked_macs[12]; /* of the frame that was for them */
 	uint64_t now_ns;
@@ -134,10 +139,8 @@ struct vale {
 	struct vale_files files;
 	uint32_t index, gen, rings, slots, nbufs;
 	bool wait, pipe;
-	int region_fd; /* holds the lock that says we live */
 	struct vale_layout layout;
 	struct vale_ring ring[VALE_RINGS];
-	struct vale *next; /* of all in this process */
 };
 
 int vale_tx_begin(struct vale_ring *q);

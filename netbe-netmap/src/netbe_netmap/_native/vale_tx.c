@@ -106,8 +106,13 @@ has_room(struct vale_ring *q, struct vale_to *t, uint32_t n)
 			return true;
 		if (then <= VALE_LANE && n <= q->above && (held(t) == 0 || then - LANE_MIN <= q->above))
 			return true;
-		if (again == 0)
-			reclaim(q, t);
+		if (again != 0)
+			break;
+		reclaim(q, t);
+		if (held(t) + n > LANE_MIN && held(t) + n <= VALE_LANE && !q->reclaimed) {
+			reclaim_all(q); /* it is not the lane that is full */
+			q->reclaimed = true;
+		}
 	}
 	return false;
 }
@@ -389,7 +394,8 @@ vale_txsync(void *ctx)
 	q->last_known = false;
 	q->blocked = 0;
 	refresh(q);
-	if (q->nfree < VALE_SHOWN)
+	q->reclaimed = q->nfree < VALE_SHOWN;
+	if (q->reclaimed)
 		reclaim_all(q);
 	if (head >= q->v->slots || distance(q, q->hwcur, head) > distance(q, q->hwcur, q->tail))
 		head = q->hwcur; /* nonsense: nothing is sent */
