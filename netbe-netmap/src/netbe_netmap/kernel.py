@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netbe.backend import MAX_FRAME
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from netbe_netmap._native import CData
 
 DEVICE = "/dev/netmap"
-
-_VLAN_HEADER = 18
-"""Bytes of an Ethernet header with a tag: what a NIC's MTU does not count."""
 
 
 class System:
@@ -178,7 +174,8 @@ class KernelDevice(Device):
                     "rx_ring": ring,
                     "host": host,
                     "hdr_len": hdr_len,
-                    "max_frame": self._max_frame(),
+                    "max_frame": MAX_FRAME,
+                    "vale": self.has_header,
                     "nic": name,
                     "ioctl_fn": self.system.sync,
                 },
@@ -193,15 +190,6 @@ class KernelDevice(Device):
                 raise OSError(number, os.strerror(number))
             ports.append(_adopt(native, self))
         return ports
-
-    def _max_frame(self) -> int:
-        if self.port.nic is None:
-            return MAX_FRAME
-        try:
-            mtu = int(Path(f"/sys/class/net/{self.port.nic}/mtu").read_text())
-        except (OSError, ValueError):
-            return 1500 + _VLAN_HEADER
-        return min(mtu + _VLAN_HEADER, MAX_FRAME)
 
     @property
     def has_header(self) -> bool:

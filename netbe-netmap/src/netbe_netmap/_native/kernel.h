@@ -35,7 +35,9 @@ struct nm_kernel_config {
 	uint64_t size, offset;
 	uint32_t tx_ring, rx_ring; /* as in ring_ofs: behind the NIC's come the host's */
 	uint32_t host;             /* 1: numbers of host rings */
-	uint32_t hdr_len, max_frame;
+	uint32_t hdr_len;
+	uint32_t max_frame; /* at most; a NIC's MTU and the ring's room bound it too */
+	uint32_t vale; /* 1: a switch's port */
 	const char *nic; /* whose link is looked at; NULL: there is no such thing */
 	nm_ioctl_fn ioctl_fn; /* NULL: ioctl itself */
 };
