@@ -86,6 +86,14 @@ nm_kernel_map(int fd, uint64_t size)
 }
 
 int
+nm_kernel_blank(void *base, uint64_t size)
+{
+	void *got = mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0);
+
+	return got == MAP_FAILED ? -errno : 0;
+}
+
+int
 nm_kernel_unmap(void *base, uint64_t size)
 {
 	return munmap(base, size) < 0 ? -errno : 0;

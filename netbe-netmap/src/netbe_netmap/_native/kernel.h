@@ -20,6 +20,8 @@ int nm_kernel_control(int fd, uint32_t reqtype, const char *name, void *body);
 
 /* mmap(2) of all of it, to be read and written; NULL with errno. */
 void *nm_kernel_map(int fd, uint64_t size);
+/* Puts plain memory in the region's place: the kernel is done with it, and who looks there finds zeros. */
+int nm_kernel_blank(void *base, uint64_t size);
 int nm_kernel_unmap(void *base, uint64_t size);
 
 struct nm_kernel_info {
