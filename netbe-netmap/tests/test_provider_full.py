@@ -107,6 +107,27 @@ def test_pipes_of_other_ids_and_the_port_of_the_same_name_hear_nothing(provider:
         assert drain(other) == []
 
 
+def test_one_end_alone_is_no_error_and_neither_is_an_end_that_was_closed(provider: Provider) -> None:
+    one = provider.open("vale0:x{1")
+    assert one.link_up
+    if provider.pipe_waits_for_its_other_end:
+        with pytest.raises(netbe.BackendFull):
+            one.send(numbered(0, 60))
+    else:
+        assert 500 < fill(one) < MORE
+    two = provider.open("vale0:x}1")
+    drain(two)
+    two.send(numbered(1, 60))
+    two.close()
+    assert one.link_up
+    assert receive(one) == numbered(1, 60)
+    assert one.recv() is None
+    again = provider.open("vale0:x}1")
+    drain(again)
+    one.send(numbered(2, 60))
+    assert receive(again) == numbered(2, 60)
+
+
 # Defect 4 again: in a pipe nothing is lost, and the sender is told.
 def test_a_full_pipe_refuses_until_its_reader_has_taken_frames(ends: list[Backend]) -> None:
     one, two = ends

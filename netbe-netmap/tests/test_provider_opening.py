@@ -81,7 +81,7 @@ def test_a_port_with_the_slots_that_were_asked_for_carries_frames_around_its_rin
     provider: Provider, slots: int
 ) -> None:
     one, two = provider.open("vale0:a", slots=slots), provider.open("vale0:b", slots=slots)
-    sent = [numbered(number, 60 + number % 4000) for number in range(3 * slots)]
+    sent = [numbered(number, 60 + number % 2500) for number in range(slots + 300)]
     got = []
     for begin in range(0, len(sent), 16):
         assert one.send_burst(sent[begin : begin + 16]) == len(sent[begin : begin + 16])

@@ -36,9 +36,8 @@ class Provider:
     waits_on_request: bool
     """full=wait on a switch."""
     honours_gso_size: bool
-    cut_checksums_are_finished: bool = True
-    pipe_end_is_told: bool = True
-    """Whether the other end notices that a pipe's end was closed."""
+    pipe_waits_for_its_other_end: bool
+    """One end alone refuses frames; else it takes a ring full of them."""
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __str__(self) -> str:
@@ -67,6 +66,7 @@ def embedded() -> Provider:
         drops_are_counted=True,
         waits_on_request=True,
         honours_gso_size=True,
+        pipe_waits_for_its_other_end=True,
     )
 
 
@@ -83,7 +83,7 @@ def kernel() -> Provider:
         drops_are_counted=False,
         waits_on_request=False,
         honours_gso_size=False,
-        pipe_end_is_told=False,
+        pipe_waits_for_its_other_end=False,
     )
 
 
