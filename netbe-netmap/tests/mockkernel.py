@@ -95,7 +95,7 @@ class MockKernel(System):
         self.fail: dict[str, int | list[int]] = {}
         self.requests: list[tuple[str, str, dict[str, int]]] = []
         self.open_fds: set[int] = set()
-        self.mapped = 0
+        self.mapped = self.forgotten = 0
         self.header = 0
         self.syncs: list[str] = []
         self.before_sync: Callable[[], None] = lambda: None
@@ -160,6 +160,9 @@ class MockKernel(System):
 
     def unmap(self, base: Any, size: int) -> None:
         self.mapped -= 1
+
+    def forget(self, base: Any, size: int) -> None:
+        self.forgotten += 1
 
     @property
     def left_behind(self) -> tuple[int, int]:

@@ -32,3 +32,12 @@ def need_lab() -> None:
     need("root", there=os.geteuid() == 0)
     need("/dev/net/tun", there=Path("/dev/net/tun").exists())
     need_programs("ip")
+
+
+def need_in_a_virtual_machine(what: str, *, there: bool, why: str) -> None:
+    """The one kind of skip that `NETBE_REQUIRE_ALL` allows: what no machine of the CI can have, for this reason.
+
+    Such a test is run by hand, in a virtual machine that has it.
+    """
+    if not there:
+        pytest.skip(f"needs {what}; allowed to be missing everywhere, since {why}")

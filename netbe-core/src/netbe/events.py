@@ -44,6 +44,7 @@ class Event:
         self._deleted = False
         self._paused = False  # a pump has the backend
         self._watched = False
+        self._fresh = False  # watched since the loop last looked
         self._fd = -1
         # Grows with each enable and disable: a wake-up that was queued under another count is stale.
         self._count = 0
@@ -117,6 +118,10 @@ class Event:
     @property
     def _pending(self) -> bool:
         return self.kind == READ and not isinstance(self.source, int) and self.source.pending
+
+    @property
+    def _arrived(self) -> bool:
+        return self.kind == READ and not isinstance(self.source, int) and self._fires
 
     @property
     def _fires(self) -> bool:
@@ -252,7 +257,9 @@ class EventLoop:
         held = []
         for event in watched:
             count = event._count  # noqa: SLF001 - of this module
-            if event._pending:  # noqa: SLF001
+            # A descriptor that has to be armed says nothing until somebody has looked and found no frame.
+            fresh, event._fresh = event._fresh, False  # noqa: SLF001
+            if event._pending or (fresh and event._arrived):  # noqa: SLF001
                 held.append((event, count))
         for event in blind:
             count = event._count  # noqa: SLF001
@@ -318,7 +325,7 @@ class EventLoop:
                 self._without_fd.append(event)
             else:
                 raise NotSupportedError(f"{event.source!r} has no descriptor that could become writable")
-            event._watched = True  # noqa: SLF001
+            event._watched = event._fresh = True  # noqa: SLF001
             self._wake()
 
     def _unwatch(self, event: Event) -> None:

@@ -19,7 +19,6 @@ and so never crashes; what it shows is whatever lies there by then, and what is 
 frame of somebody else's. In a forked child the same holds, for memory that may be the parent's.
 """
 
-import contextlib
 import errno
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -44,10 +43,12 @@ _NO_LENGTHS = ffi.NULL
 class InPlace(Sequence[memoryview]):
     """What `Slots` and `LentFrames` share."""
 
-    def __init__(self, backend: "PortBackend", views: list[memoryview | tuple[memoryview, ...]]) -> None:
-        self._backend = backend
-        self._views = views
-        self._ended = False
+    __slots__ = ("__weakref__", "_backend", "_ended", "_io", "_views")
+
+    _backend: "PortBackend"
+    _views: "list[memoryview | tuple[memoryview, ...]]"  # a tuple: in several pieces
+    _ended: bool
+    _io: "CData | None"
 
     def _check(self) -> None:
         self._backend._check_open()  # noqa: SLF001 - of this package, as all that follow
@@ -56,11 +57,11 @@ class InPlace(Sequence[memoryview]):
 
     def _drop_views(self, count: int) -> None:
         for item in self._views[:count]:
-            for view in item if isinstance(item, tuple) else (item,):
-                with contextlib.suppress(
-                    BufferError
-                ):  # an array over it: it lives on, and so does its memory
+            for view in (item,) if type(item) is memoryview else item:
+                try:  # noqa: SIM105 - contextlib.suppress costs more than all the rest
                     view.release()
+                except BufferError:
+                    pass  # something was made over it: it lives on, and so does its memory
         del self._views[:count]
 
     def __repr__(self) -> str:
@@ -77,13 +78,14 @@ class InPlace(Sequence[memoryview]):
     def __getitem__(self, index: int | slice) -> memoryview | list[memoryview]:
         if self._ended or self._backend._barred is not None:  # noqa: SLF001
             self._check()
-        if isinstance(index, slice):
-            return [_joined(item) for item in self._views[index]]
-        return _joined(self._views[index])
+        item = self._views[index]
+        if type(item) is memoryview:
+            return item
+        return [_joined(one) for one in item] if isinstance(item, list) else _joined(item)
 
     def __iter__(self) -> Iterator[memoryview]:
         self._check()
-        return map(_joined, list(self._views))
+        return iter([item if type(item) is memoryview else _joined(item) for item in self._views])
 
     def __enter__(self) -> Self:
         return self
@@ -100,9 +102,15 @@ class Slots(InPlace):
     block, everything else that sends on this backend raises `BackendBusy`.
     """
 
-    def __init__(self, backend: "PortBackend", io: "CData", views: list[memoryview]) -> None:
-        super().__init__(backend, list(views))
+    __slots__ = ()
+
+    def __init__(
+        self, backend: "PortBackend", io: "CData", views: list[memoryview | tuple[memoryview, ...]]
+    ) -> None:
+        self._backend = backend
         self._io = io
+        self._views = views
+        self._ended = False
 
     def commit(self, count: int | None = None, *, lengths: Sequence[int] | None = None) -> int:
         """Send the first `count` slots (all by default), give up the others; returns how many frames went.
@@ -121,10 +129,11 @@ class Slots(InPlace):
         backend = self._backend
         with backend._tx_lock:  # noqa: SLF001
             self._check()
+            there = len(self._views)
             if count is None:
-                count = len(self._views) if lengths is None else len(lengths)
-            if not 0 <= count <= len(self._views) or (lengths is not None and len(lengths) != count):
-                raise ValueError(f"cannot commit {count} of {len(self._views)} slots")
+                count = there if lengths is None else len(lengths)
+            if not 0 <= count <= there or (lengths is not None and len(lengths) != count):
+                raise ValueError(f"cannot commit {count} of {there} slots")
             if lengths is None:
                 done = lib.nb_io_commit(self._io, _NO_LENGTHS, count)
             else:
@@ -163,7 +172,8 @@ class Slots(InPlace):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        if not self._ended:
+            self.release()
 
 
 class LentFrames(InPlace):
@@ -176,6 +186,8 @@ class LentFrames(InPlace):
     On ports whose memory others can write, such as a switch's, a frame can change while it is looked at.
     """
 
+    __slots__ = ("_headers",)
+
     def __init__(
         self,
         backend: "PortBackend",
@@ -183,8 +195,10 @@ class LentFrames(InPlace):
         views: list[memoryview | tuple[memoryview, ...]],
         headers: list[bytes] | None = None,
     ) -> None:
-        super().__init__(backend, views)
+        self._backend = backend
         self._io = io
+        self._views = views
+        self._ended = False
         self._headers = headers
 
     def pieces(self, index: int) -> tuple[memoryview, ...]:
@@ -240,7 +254,8 @@ class LentFrames(InPlace):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        if not self._ended:
+            self.release()
 
 
 def reserve(backend: "PortBackend", length: int, count: int) -> Slots:
@@ -260,7 +275,9 @@ def reserve(backend: "PortBackend", length: int, count: int) -> Slots:
                 hint="send() spreads a frame over several",
             )
         raise path.send_error(-got, length + backend.vnet_hdr_len)
-    views = [view[at : at + length] for at in ffi.unpack(places, got)]
+    views: list[memoryview | tuple[memoryview, ...]] = [
+        view[at : at + length] for at in ffi.unpack(places, got)
+    ]
     path.slots = slots = Slots(backend, path.tx, views)
     return slots
 
@@ -270,10 +287,10 @@ def lend(backend: "PortBackend", max_frames: int) -> LentFrames:
     path = backend._path  # noqa: SLF001
     if max_frames < 1:
         raise ValueError(f"cannot lend {max_frames} frames")
-    if any(port.rx_memory is None for port in path.ports):
-        raise refusals.no_lending(backend)
     io = path.rx()
     memory = path.memory_of(io)
+    if memory is None:
+        raise refusals.no_lending(backend)
     places, lengths = path.frame_places, path.frame_lengths
     got = lib.nb_io_lend(io, memory.base, memory.size, min(max_frames, MOST), places, lengths)
     if got == -errno.EREMOTE:
@@ -283,12 +300,16 @@ def lend(backend: "PortBackend", max_frames: int) -> LentFrames:
     if got == 0:
         return LentFrames(backend, None, [])
     view = memory.view
+    begins = ffi.unpack(places, got)
     views: list[memoryview | tuple[memoryview, ...]] = [
-        view[at : at + length] if at != _SCATTERED else _pieces(io, number, memory)
-        for number, (at, length) in enumerate(
-            zip(ffi.unpack(places, got), ffi.unpack(lengths, got), strict=True)
-        )
+        view[at : at + length]
+        for at, length in zip(begins, ffi.unpack(lengths, got), strict=True)
+        if at != _SCATTERED
     ]
+    if len(views) != got:
+        for number, at in enumerate(begins):
+            if at == _SCATTERED:
+                views.insert(number, _pieces(io, number, memory))
     path.lent = frames = LentFrames(backend, io, views)
     return frames
 

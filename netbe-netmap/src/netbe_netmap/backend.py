@@ -49,7 +49,9 @@ class NetmapBackend(PortBackend):
 
     def _negotiate(self, features: Features, vnet_hdr_len: int) -> None:
         # With a header a switch hands over what others send as it is, so there is none unless it is asked for.
-        if not self.device.has_header or vnet_hdr_len == self.device_hdr_len:
+        # It stays when it is wanted no more: the kernel would go on cutting for a port that has one, at the
+        # wrong length. Who sends and receives here takes it off, and does what it asks.
+        if not self.device.has_header or vnet_hdr_len in (0, self.device_hdr_len):
             return
         self.device.set_header(vnet_hdr_len)
         for port in self._ports:

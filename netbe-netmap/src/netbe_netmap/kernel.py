@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netbe.backend import MAX_FRAME
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from netbe_netmap._native import CData
 
 DEVICE = "/dev/netmap"
-
-_VLAN_HEADER = 18
-"""Bytes of an Ethernet header with a tag: what a NIC's MTU does not count."""
 
 
 class System:
@@ -61,8 +57,12 @@ class System:
         return base
 
     def unmap(self, base: "CData", size: int) -> None:
-        """Take the mapping away."""
-        _raise(lib.nm_kernel_unmap(base, size))
+        """Take the region away; its addresses stay, for views of frames that somebody kept."""
+        _raise(lib.nm_kernel_blank(base, size))
+
+    def forget(self, base: "CData", size: int) -> None:
+        """The last view is gone: the addresses too."""
+        lib.nm_kernel_unmap(base, size)
 
 
 def _raise(result: int) -> None:
@@ -131,8 +131,13 @@ class KernelDevice(Device):
             base = self.system.map(fd, body.nr_memsize)
         except OSError as error:
             raise explained(error, self.port, wishes) from error
+        base = self._owned(base, int(body.nr_memsize))
         self._maps.append((base, body.nr_memsize))
         return self._look_at(fd, base, body, mode)
+
+    def _owned(self, base: "CData", size: int) -> "CData":
+        forget = self.system.forget
+        return ffi.gc(base, lambda gone: forget(gone, size))
 
     def _look_at(self, fd: int, base: "CData", body: "CData", mode: int) -> Binding:
         info = ffi.new("struct nm_kernel_info *")
@@ -178,7 +183,8 @@ class KernelDevice(Device):
                     "rx_ring": ring,
                     "host": host,
                     "hdr_len": hdr_len,
-                    "max_frame": self._max_frame(),
+                    "max_frame": MAX_FRAME,
+                    "vale": self.has_header,
                     "nic": name,
                     "ioctl_fn": self.system.sync,
                 },
@@ -191,17 +197,8 @@ class KernelDevice(Device):
                 if number == errno.EINVAL:
                     raise _not_as_known(self.port)
                 raise OSError(number, os.strerror(number))
-            ports.append(_adopt(native, self))
+            ports.append(_adopt(native, self, memoryview(ffi.buffer(binding.base, binding.size))))
         return ports
-
-    def _max_frame(self) -> int:
-        if self.port.nic is None:
-            return MAX_FRAME
-        try:
-            mtu = int(Path(f"/sys/class/net/{self.port.nic}/mtu").read_text())
-        except (OSError, ValueError):
-            return 1500 + _VLAN_HEADER
-        return min(mtu + _VLAN_HEADER, MAX_FRAME)
 
     @property
     def has_header(self) -> bool:
@@ -234,8 +231,14 @@ class KernelDevice(Device):
         self.unbind()
 
 
-def _adopt(native: "CData", owner: object) -> Port:
-    return Port(int(ffi.cast("uintptr_t", native)), owner=owner, free=lambda: lib.nm_kernel_port_free(native))
+def _adopt(native: "CData", owner: object, memory: memoryview) -> Port:
+    return Port(
+        int(ffi.cast("uintptr_t", native)),
+        owner=owner,
+        free=lambda: lib.nm_kernel_port_free(native),
+        tx_memory=memory,
+        rx_memory=memory,
+    )
 
 
 def open_kernel(  # noqa: PLR0913 - the options of the name

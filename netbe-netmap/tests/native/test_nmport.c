@@ -115,6 +115,35 @@ eighty_fragments_pass(void)
 }
 
 static void
+a_device_that_bears_less_is_sent_less(void)
+{
+	static const uint32_t hdr_lens[] = {0, 12};
+	struct fake_rings r;
+
+	for (uint32_t h = 0; h < 2; h++) {
+		uint32_t hdr_len = hdr_lens[h];
+
+		fake_open(&r, SLOTS, BUF, hdr_len);
+		nm_port_free(r.port);
+		r.config.tx_spare = 64;
+		r.config.tx_frags = 3;
+		r.port = nm_port_new(&r.config, &fake_ops, &r);
+		CHECK(r.port != NULL);
+		CHECK(ring_send(r.port, 0, BUF - 64 - hdr_len) == 1);
+		CHECK(r.config.tx->head == 1 && r.config.tx->slot[0].len == BUF - 64);
+		CHECK(ring_send(r.port, 1, BUF - 64 - hdr_len + 1) == 1);
+		CHECK(r.config.tx->head == 3 && r.config.tx->slot[1].len == BUF - 64 && r.config.tx->slot[2].len == 1);
+		CHECK(ring_send(r.port, 2, 3 * BUF - 64 - hdr_len) == 1);
+		CHECK(r.config.tx->head == 6 && r.config.tx->slot[5].len == BUF);
+		CHECK(ring_send(r.port, 3, 3 * BUF - 64 - hdr_len + 1) == -EMSGSIZE);
+		takes(&r, 0, BUF - 64 - hdr_len);
+		takes(&r, 1, BUF - 64 - hdr_len + 1);
+		takes(&r, 2, 3 * BUF - 64 - hdr_len);
+		fake_close(&r);
+	}
+}
+
+static void
 a_header_goes_and_comes_with_its_frame(void)
 {
 	static const uint32_t hdr_lens[] = {10, 12};
@@ -440,6 +469,7 @@ main(void)
 	frames_of_every_length_arrive_in_order_around_the_ring();
 	a_frame_longer_than_a_buffer_takes_several_slots_with_and_without_a_header();
 	eighty_fragments_pass();
+	a_device_that_bears_less_is_sent_less();
 	a_header_goes_and_comes_with_its_frame();
 	a_header_in_a_slot_of_its_own_is_taken_and_one_over_two_is_dropped();
 	frames_that_had_arrived_keep_the_header_length_that_they_came_with();

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +22,22 @@
 #include "kernel.h"
 #include "nmport_int.h"
 
+/*
+ * What a VALE switch of the kernel must be spared.
+ *
+ * More than 255 slots to a frame: it counts them in 8 bits, and never ends.
+ *
+ * Behind a header that the receiver has and the sender has not (or a longer
+ * one) it copies a slot's bytes, their number rounded up to a multiple of 64,
+ * and looks at no buffer's end: a full first slot overwrites the begin of the
+ * buffer behind, which may be anybody's.
+ */
+#define VALE_FRAGS 255u
+#define VALE_SPARE 64u
+
+/* Bytes of an Ethernet header with a tag: what a NIC's MTU does not count. */
+#define TAGGED_HEADER 18u
+
 /* What one polls for one direction. */
 struct waiter {
 	int fd;      /* an epoll, or netmap's descriptor itself */
@@ -35,8 +50,8 @@ struct nm_kernel {
 	nm_ioctl_fn ioctl_fn;
 
 	bool is_nic;
-	int carrier; /* /sys/class/net/NIC/carrier; -1: ask sock */
-	int sock;
+	int sock; /* of the NIC's network namespace, which /sys need not show */
+	int index;
 	char nic[IF_NAMESIZE];
 	struct waiter rx, tx;
 };
@@ -68,6 +83,14 @@ nm_kernel_map(int fd, uint64_t size)
 	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return base == MAP_FAILED ? NULL : base;
+}
+
+int
+nm_kernel_blank(void *base, uint64_t size)
+{
+	void *got = mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0);
+
+	return got == MAP_FAILED ? -errno : 0;
 }
 
 int
@@ -146,9 +169,43 @@ find_rings(const struct nm_kernel_config *c, struct nm_port_config *out)
 	return true;
 }
 
+/* max_frame is no more than the ring can take. */
+static void
+bound_frames(struct nm_port_config *config)
+{
+	uint32_t frags = config->tx_slots - 1;
+	uint64_t room;
+
+	if (config->tx_frags != 0 && config->tx_frags < frags)
+		frags = config->tx_frags;
+	room = (uint64_t)frags * config->buf_size;
+	room = room > config->tx_spare + NM_HDR_MAX ? room - config->tx_spare - NM_HDR_MAX : 0;
+	if (config->max_frame > room)
+		config->max_frame = (uint32_t)room;
+}
+
 /* --- a NIC's link */
 
-/* 1 up, 0 down, -ENODEV the NIC is gone. */
+/* By the NIC's name, or by the one that it was given since: 0 or -1 with errno. */
+static int
+ask(const struct nm_kernel *k, unsigned long what, struct ifreq *request)
+{
+	memset(request, 0, sizeof(*request));
+	memcpy(request->ifr_name, k->nic, sizeof(k->nic));
+	if (ioctl(k->sock, what, request) == 0)
+		return 0;
+#ifdef SIOCGIFNAME
+	if (errno == ENODEV && k->index != 0) {
+		memset(request, 0, sizeof(*request));
+		request->ifr_ifindex = k->index;
+		if (ioctl(k->sock, SIOCGIFNAME, request) == 0)
+			return ioctl(k->sock, what, request);
+	}
+#endif
+	return -1;
+}
+
+/* 1 up, 0 down, -ENODEV the NIC is gone.  The kernel says "not running" before it has done the first thing. */
 static int
 carrier(const struct nm_kernel *k)
 {
@@ -156,17 +213,8 @@ carrier(const struct nm_kernel *k)
 #ifdef __FreeBSD__
 	struct ifmediareq media;
 #endif
-	char text;
 
-	if (k->carrier >= 0) {
-		/* EINVAL: the interface is down. */
-		if (pread(k->carrier, &text, 1, 0) == 1)
-			return text == '1';
-		return errno == ENODEV ? -ENODEV : 0;
-	}
-	memset(&request, 0, sizeof(request));
-	memcpy(request.ifr_name, k->nic, sizeof(k->nic));
-	if (ioctl(k->sock, SIOCGIFFLAGS, &request) < 0)
+	if (ask(k, SIOCGIFFLAGS, &request) < 0)
 		return errno == ENODEV || errno == ENXIO ? -ENODEV : 0;
 #ifdef __FreeBSD__
 	/* There IFF_RUNNING says nothing of the cable. */
@@ -338,9 +386,10 @@ static const struct nm_ops kernel_ops = {
 };
 
 static int
-open_link(struct nm_kernel *k, const char *nic)
+open_link(struct nm_kernel *k, const char *nic, uint32_t *max_frame)
 {
-	char path[64];
+	struct ifreq request;
+	uint32_t mtu = 1500;
 
 	if (strlen(nic) >= sizeof(k->nic)) {
 		errno = ENAMETOOLONG;
@@ -348,13 +397,17 @@ open_link(struct nm_kernel *k, const char *nic)
 	}
 	k->is_nic = true;
 	strcpy(k->nic, nic);
-	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", nic);
-	k->carrier = open(path, O_RDONLY | O_CLOEXEC);
-	if (k->carrier < 0) {
-		k->sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		if (k->sock < 0)
-			return -1;
-	}
+	k->sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (k->sock < 0)
+		return -1;
+#ifdef SIOCGIFINDEX
+	if (ask(k, SIOCGIFINDEX, &request) == 0)
+		k->index = request.ifr_ifindex;
+#endif
+	if (ask(k, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > 0)
+		mtu = (uint32_t)request.ifr_mtu;
+	if (*max_frame > mtu + TAGGED_HEADER)
+		*max_frame = mtu + TAGGED_HEADER;
 	return waiter_open(&k->rx) < 0 || waiter_open(&k->tx) < 0 ? -1 : 0;
 }
 
@@ -365,8 +418,6 @@ kernel_free(struct nm_kernel *k)
 
 	waiter_close(&k->rx);
 	waiter_close(&k->tx);
-	if (k->carrier >= 0)
-		close(k->carrier);
 	if (k->sock >= 0)
 		close(k->sock);
 	free(k);
@@ -384,24 +435,28 @@ nm_kernel_port_new(const struct nm_kernel_config *c)
 		errno = EINVAL;
 		return NULL;
 	}
+	if (c->vale) {
+		config.tx_frags = VALE_FRAGS;
+		config.tx_spare = VALE_SPARE;
+	}
 	k = malloc(sizeof(*k));
 	if (k == NULL)
 		return NULL;
 	*k = (struct nm_kernel){
 	    .fd = c->fd,
 	    .ioctl_fn = c->ioctl_fn,
-	    .carrier = -1,
 	    .sock = -1,
 	    .rx = {.fd = -1, .changes = -1},
 	    .tx = {.fd = -1, .changes = -1},
 	};
-	if (c->nic == NULL || open_link(k, c->nic) == 0) {
+	if (c->nic == NULL || open_link(k, c->nic, &config.max_frame) == 0) {
 		bool own = k->rx.fd >= 0;
 
 		config.rx_wait = (struct netbe_wait){.fd = own ? k->rx.fd : c->fd, .events = POLLIN};
 		config.tx_wait = (struct netbe_wait){.fd = own ? k->tx.fd : c->fd, .events = own ? POLLIN : POLLOUT};
 		/* Other descriptors on the port, and the members of its switch, share the region. */
 		config.flags = NETBE_PORT_UNTRUSTED;
+		bound_frames(&config);
 		port = nm_port_new(&config, &kernel_ops, k);
 	}
 	if (port == NULL) {

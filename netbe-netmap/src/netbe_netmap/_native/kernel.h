@@ -20,6 +20,8 @@ int nm_kernel_control(int fd, uint32_t reqtype, const char *name, void *body);
 
 /* mmap(2) of all of it, to be read and written; NULL with errno. */
 void *nm_kernel_map(int fd, uint64_t size);
+/* Puts plain memory in the region's place: the kernel is done with it, and who looks there finds zeros. */
+int nm_kernel_blank(void *base, uint64_t size);
 int nm_kernel_unmap(void *base, uint64_t size);
 
 struct nm_kernel_info {
@@ -35,7 +37,9 @@ struct nm_kernel_config {
 	uint64_t size, offset;
 	uint32_t tx_ring, rx_ring; /* as in ring_ofs: behind the NIC's come the host's */
 	uint32_t host;             /* 1: numbers of host rings */
-	uint32_t hdr_len, max_frame;
+	uint32_t hdr_len;
+	uint32_t max_frame; /* at most; a NIC's MTU and the ring's room bound it too */
+	uint32_t vale; /* 1: a switch's port */
 	const char *nic; /* whose link is looked at; NULL: there is no such thing */
 	nm_ioctl_fn ioctl_fn; /* NULL: ioctl itself */
 };

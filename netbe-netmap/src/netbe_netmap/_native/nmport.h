@@ -49,6 +49,9 @@ struct nm_port_config {
 	 * with a header, and only one that asks for something is sent so.
 	 */
 	uint16_t hdr_flag;
+	/* What the device bears of a frame that is sent; 0 is no bound. */
+	uint32_t tx_frags; /* slots */
+	uint32_t tx_spare; /* bytes of the first slot's buffer that stay free, where there is more than that */
 	struct netbe_port_stats *stats; /* where to count; NULL: in the port itself */
 	uint32_t max_frame;
 	uint32_t flags; /* of netbe_port */

@@ -21,6 +21,8 @@
 struct nm_tx {
 	struct netmap_ring *ring;
 	uint32_t slots, chunk; /* chunk: bytes that a slot takes */
+	uint32_t first;        /* bytes that a frame's first slot takes, header and all */
+	uint32_t frags;        /* slots that a frame may have */
 	uint32_t head;         /* as published */
 	uint32_t hdr_len;
 	int gone; /* 0, or -errno from now on; atomic: link_up() looks at it too */

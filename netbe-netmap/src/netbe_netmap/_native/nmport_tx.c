@@ -86,18 +86,26 @@ hdr_len_of(const struct nm_port *p, const struct netbe_vnet_hdr *hdr)
 	return p->hdr_flag != 0 && nm_plain(hdr) ? 0 : p->tx.hdr_len;
 }
 
+/* Slots that a frame takes. */
+static inline uint32_t
+slots_of(const struct nm_port *p, const struct netbe_frame *f)
+{
+	const struct nm_tx *t = &p->tx;
+	uint32_t len = hdr_len_of(p, &f->hdr) + f->len;
+
+	return len <= t->first ? 1 : 1 + (len - t->first + t->chunk - 1) / t->chunk;
+}
+
 /* Whether the frame can ever be sent. */
 static int
 check(const struct nm_port *p, const struct netbe_frame *f, uint32_t *need)
 {
-	const struct nm_tx *t = &p->tx;
-
 	if (f->len < NM_MIN_FRAME)
 		return -EINVAL;
 	if ((f->len > p->port.max_frame && f->hdr.gso_type == NETBE_GSO_NONE) || f->len > NM_LONGEST)
 		return -EMSGSIZE;
-	*need = (hdr_len_of(p, &f->hdr) + f->len + t->chunk - 1) / t->chunk;
-	return *need <= t->slots - 1 ? 0 : -EMSGSIZE;
+	*need = slots_of(p, f);
+	return *need <= p->tx.frags ? 0 : -EMSGSIZE;
 }
 
 /* Slots from `at` on, n of them, that say nothing. */
@@ -124,7 +132,7 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 
 	for (uint32_t k = 0; k < need; k++, at = nm_next(at, t->slots)) {
 		struct netmap_slot *slot = &t->ring->slot[at];
-		uint32_t index = buf_idx(slot), fill = 0;
+		uint32_t index = buf_idx(slot), fill = 0, full = k == 0 ? t->first : t->chunk;
 		uint8_t *to;
 
 		if (index >= p->nbufs) {
@@ -137,10 +145,10 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 			put_header(to, &f->hdr, hdr_len);
 			fill = hdr_len;
 		}
-		while (fill < t->chunk && seg < f->nseg) {
+		while (fill < full && seg < f->nseg) {
 			const struct iovec *s = &f->seg[seg];
 			size_t left = s->iov_len - off;
-			uint32_t part = left < t->chunk - fill ? (uint32_t)left : t->chunk - fill;
+			uint32_t part = left < full - fill ? (uint32_t)left : full - fill;
 
 			copy(to + fill, (const uint8_t *)s->iov_base + off, part);
 			fill += part;
@@ -170,7 +178,7 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 	uint32_t hdr_len = t->hdr_len, nbufs = p->nbufs;
 	uint16_t hdr_flag = p->hdr_flag;
 	/* One comparison for both ends; what it refuses is looked at with more care. */
-	uint32_t simple = p->port.max_frame < t->chunk - hdr_len ? p->port.max_frame : t->chunk - hdr_len;
+	uint32_t simple = p->port.max_frame < t->first - hdr_len ? p->port.max_frame : t->first - hdr_len;
 	uint64_t bytes = 0;
 	int result = 0;
 
@@ -255,7 +263,7 @@ take_back(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_
 	while (sent > 0 && back < left) {
 		const struct netbe_frame *f = &frames[--sent];
 
-		back += (hdr_len_of(p, &f->hdr) + f->len + t->chunk - 1) / t->chunk;
+		back += slots_of(p, f);
 		n++;
 		bytes += f->len;
 	}
@@ -298,7 +306,7 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 	if (n == 0)
 		return 0;
 	/* What can never be sent is told so, also where there is no room. */
-	if (frames[0].len - NM_MIN_FRAME > p->port.max_frame - NM_MIN_FRAME || frames[0].len > t->chunk) {
+	if (frames[0].len - NM_MIN_FRAME > p->port.max_frame - NM_MIN_FRAME || frames[0].len > t->first) {
 		result = check(p, &frames[0], &need);
 		if (result != 0)
 			return t->gone != 0 ? t->gone : result;
@@ -333,7 +341,7 @@ nm_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frames,
 	t->reserved = 0;
 	if (len < NM_MIN_FRAME)
 		return -EINVAL;
-	if (len > t->chunk - t->hdr_len)
+	if (len > t->first - t->hdr_len)
 		return -EMSGSIZE;
 	if (n == 0)
 		return 0;

@@ -190,6 +190,9 @@ join(struct vale *v, const struct vale_config *c)
 	region->nbufs = v->nbufs;
 	region->bytes = v->layout.bytes;
 	strncpy(region->name, c->name, VALE_NAME - 1);
+	/* Who never looks, but polls, is told of the first frame, too. */
+	for (uint32_t r = 0; r < v->rings; r++)
+		vale_arm(&v->ring[r], NETBE_ARM_RX);
 	memset(m->name, 0, VALE_NAME);
 	strncpy(m->name, c->name, VALE_NAME - 1);
 	m->rings = v->rings;

@@ -117,7 +117,7 @@ struct vale_ring {
 	uint8_t blocked_macs[12]; /* of the frame that was for them */
 	uint64_t now_ns;
 	uint64_t dirty;         /* bits of `to`: written, not published */
-	uint8_t last_macs[12];  /* of the frame before, in this sync */
+	uint8_t last_macs[12];  /* of the frame before */
 	uint64_t last_mask;     /* where it went */
 	bool last_known;
 
