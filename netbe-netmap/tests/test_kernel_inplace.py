@@ -5,6 +5,7 @@ import gc
 from pathlib import Path
 
 from mockkernel import MockKernel
+
 from netbe_netmap import kernel
 from netbe_netmap._native import lib
 from netbe_netmap.backend import NetmapBackend
