@@ -16,10 +16,12 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ class _Shell:
         return printed.decode()[: done.start()], int(done[1])
 
     def close(self) -> None:
-        self._bash.kill()
+        os.killpg(self._bash.pid, signal.SIGKILL)  # and what a page left running
         self._bash.communicate()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -102,9 +104,21 @@ def _needs(request: pytest.FixtureRequest) -> None:
     need_programs(*(word for word in words if word != "root"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _switches() -> Iterator[None]:
+    """The pages' embedded switches are in a folder of their own, for Python and for the shells."""
+    with tempfile.TemporaryDirectory(prefix="nbd", dir="/dev/shm") as folder:
+        before = os.environ.get("NETBE_VALE_FOLDER")
+        os.environ["NETBE_VALE_FOLDER"] = folder
+        yield
+        del os.environ["NETBE_VALE_FOLDER"]
+        if before is not None:
+            os.environ["NETBE_VALE_FOLDER"] = before
+
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), CodeBlockParser(language="console", evaluator=_run_console)],
     patterns=["*.md"],
     teardown=_end,
-    fixtures=["_needs"],
+    fixtures=["_needs", "_switches"],
 ).pytest()

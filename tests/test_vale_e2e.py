@@ -254,7 +254,7 @@ def test_users_of_one_group_share_a_switch_by_its_mode_and_wake_each_other(share
                 time.sleep(0.05)  # until it sleeps, most likely
                 tell(one, "send")
                 took.append(int(line(other)))
-            assert min(took) < 20_000_000, took  # a timer alone would have taken up to 250 ms
+            assert sorted(took)[2] < 30_000_000, took  # a timer alone would take up to 250 ms
             for child in (other, one):
                 child.stdin.close()
                 assert child.wait(PATIENCE) == 0
