@@ -319,6 +319,8 @@ def explained(error: OSError, port: PortName, wishes: Wishes = Wishes()) -> Netb
         )
     elif number == errno.EINVAL and port.ring is not None:
         kind, text, hint = DeviceNotFoundError, f"it has no ring {port.ring}", "the first is 0"
+    elif number == errno.EINVAL and port.nic is not None:
+        hint = f"its MTU has to fit netmap's buffers of 2048 bytes: ip link set {port.nic} mtu 1500"
     elif number == errno.ENOMEM and port.switch is None:
         text, hint = "the kernel's netmap has no memory left", "raise its parameters buf_num and ring_num"
     return kind(f"{port}: {text}", errno=number, hint=hint)

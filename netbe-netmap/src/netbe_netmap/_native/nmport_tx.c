@@ -284,9 +284,10 @@ bring(struct nm_port *p, const struct netbe_frame *frames, int sent, uint32_t he
 {
 	struct nm_tx *t = &p->tx;
 	uint32_t begin = t->head, left;
+	int result = sync_at(p, head);
 
-	if (sync_at(p, head) == -EIO)
-		return take_back(p, frames, sent, begin, UINT32_MAX, -EIO);
+	if (result == -EIO || nm_final(result))
+		return take_back(p, frames, sent, begin, UINT32_MAX, result);
 	if (p->ops->untaken == NULL)
 		return sent;
 	left = p->ops->untaken(p->ctx);
@@ -326,7 +327,7 @@ nm_tx_burst(struct netbe_port *port, const struct netbe_frame *frames, uint32_t 
 			return -EIO;
 		result = fill(p, frames, n, &head, room);
 	}
-	/* Anything but what bring() says is said by the next call: these frames are in the ring. */
+	/* Another error than those that bring() says is said by the next call: these frames are in the ring. */
 	return result > 0 ? bring(p, frames, result, head) : result;
 }
 
