@@ -358,6 +358,7 @@ def test_while_frames_are_out_other_receiving_is_refused(cable: Cable, call: str
 def test_a_pump_does_not_take_what_is_in_somebodys_hands(cable: Cable, out: str) -> None:
     near, far = cable
     other, end = netbe.make_pair("other")
+    near.set_cap(Features(0))  # else the pump's own set_cap is what is refused
     far.send(FIRST)
     with other, end:
         with near.reserve(60) if out == "slots" else near.lend() as held:
@@ -545,7 +546,7 @@ def test_a_slot_that_is_written_after_its_time_costs_frames_and_nothing_else() -
                 assert all(14 <= len(view) <= 1000 for view in frames)
             while far.recv() is not None:
                 pass
-        assert far.stats.rx_dropped[netbe.DropReason.ERROR] >= 1
+        assert far.stats.rx_dropped == {netbe.DropReason.ERROR: 3}
         near.send(FIRST)
         assert far.recv() == FIRST
 
