@@ -35,12 +35,12 @@ def test_a_name_is_opened_by_the_plugin_of_its_prefix(install: Install, opened: 
 
 def test_the_longest_prefix_takes_the_name(install: Install) -> None:
     install("short", ("va",))
-    install("long", ("vale",))
-    install("other", ("valet",))
-    assert registry.choose(Name.parse("vale0:1"))[1].distribution.name == "long"
-    assert registry.choose(Name.parse("vale"))[1].distribution.name == "long"
+    install("long", ("whal",))
+    install("other", ("whale",))
+    assert registry.choose(Name.parse("whal0:1"))[1].distribution.name == "long"
+    assert registry.choose(Name.parse("whal"))[1].distribution.name == "long"
     assert registry.choose(Name.parse("vax"))[0].rest == "x"
-    assert registry.choose(Name.parse("valet"))[1].distribution.name == "other"
+    assert registry.choose(Name.parse("whale"))[1].distribution.name == "other"
 
 
 def test_the_plugin_may_refuse_the_rest_with_a_hint(install: Install) -> None:

@@ -97,7 +97,7 @@ class EmbeddedPort(PortBackend):
             (lib.vale_detach if os.getpid() == self._pid else lib.vale_leave_to_parent)(vale)
 
 
-def open_embedded(
+def open_embedded(  # noqa: PLR0913 - the plugin's options
     name: str,
     port: PortName,
     *,
@@ -105,7 +105,7 @@ def open_embedded(
     slots: int | None,
     rings: int | None,
     mode: int | None,
-    exclusive: bool,
+    exclusive: bool,  # noqa: ARG001 - it is so anyway
 ) -> EmbeddedPort:
     """The embedded switch's answer to a name; arguments as the plugin's options.
 
@@ -156,7 +156,8 @@ def _attach(name: str, request: Request) -> object:
 def _make_folders(folder: Path, mode: int) -> None:
     reach = 0o700 | (mode & 0o066) | (mode & 0o044) >> 2  # who may read files may enter their folder
     try:
-        folder.parent.mkdir(mode=0o700 if reach == 0o700 else 0o711, parents=True, exist_ok=True)
+        private = not mode & 0o077
+        folder.parent.mkdir(mode=0o700 if private else 0o711, parents=True, exist_ok=True)
         owner = folder.parent.stat()
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)

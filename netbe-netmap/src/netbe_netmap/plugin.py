@@ -2,6 +2,7 @@
 """What the entry points ``vale`` and ``netmap`` name."""
 
 import errno
+import re
 
 from netbe.backend import Backend
 from netbe.errors import DeviceNotFoundError, NotSupportedError, OptionError
@@ -19,13 +20,9 @@ RINGS_MAX = 16
 
 def file_mode(text: str) -> int:
     """An octal mode such as 600 or 660."""
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0o600 <= mode <= 0o666 or mode & 0o111:
+    if not re.fullmatch("0?6[0246]{2}", text):
         raise ValueError("it takes the mode of a file in octal, such as 600 or 660")
-    return mode
+    return int(text, 8)
 
 
 OPTIONS = (
