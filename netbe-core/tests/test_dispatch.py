@@ -99,8 +99,6 @@ def test_an_unknown_prefix_names_the_installed_ones_and_what_to_install(install:
     install("one", ("null",))
     install("two", ("void",))
     cases = {
-        "vale0": "pip install netbe-netmap",
-        "netmap:eth0": "pip install netbe-netmap",
         "stream:/run/x": "pip install netbe-socket",
         "vhost-user:/run/x": "pip install netbe-vhost",
         "x,type=packet": "pip install netbe-socket",
