@@ -86,7 +86,10 @@ def tests_on(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """Everything, on real devices: root, taps, namespaces. What is missing is a failure, not a skip."""
+    """Everything, on real devices: root, taps, namespaces. What is missing is a failure, not a skip.
+
+    ``-- -m e2e`` is only what needs those.
+    """
     install(session, *TESTING)
     session.env["NETBE_REQUIRE_ALL"] = "1"
     pytest(session)

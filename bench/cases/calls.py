@@ -32,6 +32,8 @@ def case(*, quick: bool) -> Iterator[Case]:
             Subject("recv(), one frame a call", _timed(_recv, seconds)),
             Subject("send_burst() of a prepared batch of 64", _timed(_send_burst, seconds)),
             Subject("recv_burst()", _timed(_recv_burst, seconds)),
+            Subject("reserve() of 64 slots, filled one by one", _timed(_reserve, seconds)),
+            Subject("lend(), each frame looked at", _timed(_lend, seconds)),
             Subject("through a Bridge, in bursts, one thread at both ends", lambda: _bridge(seconds)),
         ],
         {"rate": "million frames/s"},
@@ -90,6 +92,32 @@ def _recv_burst(here: netbe.Backend, there: netbe.Backend) -> tuple[int, float]:
     began = time.perf_counter()
     count = there.recv_burst(_ROOM)
     return count, time.perf_counter() - began
+
+
+def _reserve(here: netbe.Backend, there: netbe.Backend) -> tuple[int, float]:
+    frame = _FRAME
+    began = time.perf_counter()
+    for _ in range(ROUND // BURST):
+        with here.reserve(SIZE, BURST) as slots:
+            for view in slots:
+                view[:] = frame
+            slots.commit()
+    took = time.perf_counter() - began
+    there.recv_burst(_ROOM)
+    return ROUND // BURST * BURST, took
+
+
+def _lend(here: netbe.Backend, there: netbe.Backend) -> tuple[int, float]:
+    for _ in range(ROUND // BURST):
+        here.send_burst(_BATCH)
+    count = 0
+    began = time.perf_counter()
+    while True:
+        with there.lend() as frames:
+            if not frames:
+                return count, time.perf_counter() - began
+            for view in frames:
+                count += view.nbytes == SIZE
 
 
 def _bridge(seconds: float) -> dict[str, float]:

@@ -53,7 +53,7 @@ nm_port_new(const struct nm_port_config *c, const struct nm_ops *ops, void *ctx)
 	p->tx.ring = c->tx;
 	p->tx.slots = c->tx_slots;
 	p->tx.chunk = c->buf_size < NM_CHUNK_MAX ? c->buf_size : NM_CHUNK_MAX;
-	p->tx.first = p->tx.chunk > 2 * c->tx_spare ? p->tx.chunk - c->tx_spare : p->tx.chunk;
+	p->tx.first = p->tx.chunk >= 2 * c->tx_spare ? p->tx.chunk - c->tx_spare : p->tx.chunk;
 	p->tx.frags = c->tx_slots - 1;
 	if (c->tx_frags != 0 && c->tx_frags < p->tx.frags)
 		p->tx.frags = c->tx_frags;
