@@ -3,7 +3,9 @@
 
 import importlib
 import importlib.metadata
+import os
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,6 +17,7 @@ SHIPS = {
         "netbe_cli/py.typed",
         "netbe_cli-{version}.data/data/share/man/man1/netbe.1",
         "netbe_cli-{version}.data/data/share/man/man1/netbe-bridge.1",
+        "netbe_cli-{version}.data/data/share/man/man1/netbe-vale-list.1",
     ],
 }
 IMPORTS = {
@@ -23,6 +26,18 @@ IMPORTS = {
     "netbe-netmap": "netbe_netmap",
     "netbe-cli": "netbe_cli",
 }
+
+
+def exchange_on_the_embedded_switch() -> None:
+    import netbe
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        os.environ["NETBE_VALE_FOLDER"] = folder
+        a, b = (netbe.open(f"vale0:{port},provider=embedded") for port in "ab")
+        with a, b:
+            a.send(frame := b"\xff" * 6 + bytes(54))
+            assert b.wait(5)
+            assert b.recv() == frame
 
 
 def main(name: str, wheel: str) -> None:
@@ -41,6 +56,8 @@ def main(name: str, wheel: str) -> None:
         with here, there:
             here.send(bytes(60))
             assert there.recv() == bytes(60)
+    if name == "netbe-netmap":
+        exchange_on_the_embedded_switch()
     metadata = importlib.metadata.metadata(name)
     assert metadata["License-Expression"] == "BSD-2-Clause"
     sys.stdout.write(f"{name} {metadata['Version']}: imports alone, {len(files)} files\n")

@@ -254,19 +254,38 @@ streams_are_counted_apart_and_their_memory_is_bounded(void)
 	struct nb_sink *sink = nb_sink_new(true);
 	const struct nb_sink_counts *c = nb_sink_counts(sink);
 
-	/* 0 to 4 in order, in every stream at once. */
+	/* Five in order, in every stream at once; each begins with a number of its own. */
 	for (uint64_t k = 0; k < 5; k++)
 		for (uint32_t stream = 0; stream < 65536; stream += 13)
-			see(sink, (uint16_t)stream, k);
+			see(sink, (uint16_t)stream, stream * 7 + k);
 	CHECK(c->lost == 0 && c->duplicated == 0 && c->numbered == 5 * 5042);
 	/* A gap in each: what is missing is known of the last so many. */
 	for (uint32_t stream = 0; stream < 65536; stream += 13)
-		see(sink, (uint16_t)stream, 6);
+		see(sink, (uint16_t)stream, stream * 7 + 6);
 	CHECK(c->lost == 5042);
 	for (uint32_t stream = 0; stream < 65536; stream += 13)
-		see(sink, (uint16_t)stream, 5);
+		see(sink, (uint16_t)stream, stream * 7 + 5);
 	CHECK(c->reordered == NB_TRAFFIC_LATE && c->duplicated == 5042 - NB_TRAFFIC_LATE);
 	CHECK(c->lost == 5042 - NB_TRAFFIC_LATE);
+	nb_sink_free(sink);
+}
+
+static void
+a_stream_does_not_inherit_what_another_missed(void)
+{
+	struct nb_sink *sink = nb_sink_new(true);
+	const struct nb_sink_counts *c = nb_sink_counts(sink);
+
+	for (uint32_t stream = 0; stream <= NB_TRAFFIC_LATE; stream++) {
+		for (uint64_t k = 0; k < 10; k++)
+			if (k != (stream == NB_TRAFFIC_LATE ? 8 : 5))
+				see(sink, (uint16_t)stream, k);
+	}
+	CHECK(c->lost == NB_TRAFFIC_LATE + 1 && c->duplicated == 0);
+	see(sink, NB_TRAFFIC_LATE, 5);
+	CHECK(c->duplicated == 1 && c->reordered == 0);
+	see(sink, NB_TRAFFIC_LATE, 8);
+	CHECK(c->duplicated == 1 && c->reordered == 1);
 	nb_sink_free(sink);
 }
 
@@ -355,7 +374,10 @@ frames_are_written_one_behind_the_other(void)
 	uint32_t off[64], len[64];
 
 	CHECK(out != NULL);
+	memset(out, 0xff, 64 * 112);
 	nb_gen_write(gen, 40, 64, 12, out);
+	for (uint32_t i = 0; i < 64 * 112; i++)
+		CHECK(i % 112 >= 12 || out[i] == 0);
 	for (uint32_t i = 0; i < 64; i++) {
 		off[i] = i * 112;
 		len[i] = 112;
@@ -382,6 +404,7 @@ main(void)
 	the_window_is_exact();
 	numbers_of_any_size_do_no_harm();
 	streams_are_counted_apart_and_their_memory_is_bounded();
+	a_stream_does_not_inherit_what_another_missed();
 	a_number_is_found_in_any_segments();
 	what_is_not_of_ours_is_counted_without_a_number();
 	all_ports_are_emptied_and_no_more_is_taken_than_asked();
