@@ -159,6 +159,36 @@ end_ring(struct vale *v, uint32_t number)
 	vale_window_free(q->window, VALE_WINDOW);
 }
 
+/*
+ * Under the lock: files of nobody, left by who was killed while it came or
+ * went.  From the last one out, all of them, and the folder.
+ */
+static void
+clear_folder(const struct vale *v, bool all)
+{
+	DIR *folder = opendir(v->files.folder);
+	struct dirent *entry;
+	char path[VALE_PATH + 280];
+
+	if (folder == NULL)
+		return;
+	while ((entry = readdir(folder)) != NULL) {
+		uint32_t index, gen;
+		char kind = entry->d_name[0];
+
+		if (!all && (sscanf(entry->d_name, "%*1[rs]%u.%u", &index, &gen) != 2 ||
+		             (index < VALE_PORTS && vale_member_at(&v->files, index).gen == gen && (gen & 1) != 0)))
+			continue;
+		if (all && strcmp(entry->d_name, "control") != 0 && kind != 'r' && kind != 's')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", v->files.folder, entry->d_name);
+		unlink(path);
+	}
+	closedir(folder);
+	if (all)
+		rmdir(v->files.folder);
+}
+
 /* Under the lock. */
 static int
 join(struct vale *v, const struct vale_config *c)
@@ -170,6 +200,7 @@ join(struct vale *v, const struct vale_config *c)
 
 	if (rc != 0)
 		return rc;
+	clear_folder(v, false);
 	m = &v->files.control->member[v->index];
 	v->gen = __atomic_load_n(&m->gen, __ATOMIC_RELAXED) | 1;
 	rc = vale_files_own(&v->files, v->index, v->gen) < 0 ? -errno : vale_allocate(v->files.region_fd, v->layout.bytes);
@@ -205,28 +236,6 @@ join(struct vale *v, const struct vale_config *c)
 	return 0;
 }
 
-/* Under the lock, by the last one: nothing stays, also not what somebody left who died. */
-static void
-clear_folder(struct vale *v)
-{
-	DIR *folder = opendir(v->files.folder);
-	struct dirent *entry;
-	char path[VALE_PATH + 280];
-
-	if (folder != NULL) {
-		while ((entry = readdir(folder)) != NULL) {
-			char kind = entry->d_name[0];
-
-			if (strcmp(entry->d_name, "control") != 0 && kind != 'r' && kind != 's')
-				continue;
-			snprintf(path, sizeof(path), "%s/%s", v->files.folder, entry->d_name);
-			unlink(path);
-		}
-		closedir(folder);
-	}
-	rmdir(v->files.folder);
-}
-
 /* With the lock, or without it where it was not to be had. */
 static void
 leave(struct vale *v, bool joined, bool locked)
@@ -237,7 +246,7 @@ leave(struct vale *v, bool joined, bool locked)
 		else if (v->gen != 0)
 			vale_unlink(&v->files, v->index, v->gen);
 		if ((vale_reap(&v->files) & ~(joined ? 1ull << v->index : 0)) == 0)
-			clear_folder(v);
+			clear_folder(v, true);
 	}
 	/* Unlocked or not: who finds the lock on our region gone takes us out. */
 	for (uint32_t r = 0; r < v->rings; r++)

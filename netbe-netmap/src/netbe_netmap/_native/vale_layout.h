@@ -99,6 +99,7 @@ struct vale_control {
 
 #define VALE_ROUND(n, to) (((n) + (to)-1) / (to) * (to))
 #define VALE_HEAD VALE_ROUND(sizeof(struct vale_region), VALE_PAGE)
+#define VALE_HEAD_STEP VALE_ROUND(VALE_HEAD, 65536u) /* in a window of heads; no machine has larger pages */
 #define VALE_TABLE VALE_ROUND(sizeof(struct vale_control), VALE_PAGE)
 
 /* Where things lie in a region; all of it follows from three numbers. */

@@ -13,9 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define WINDOWS_MAX 4096u
-#define PAGE 4096u
 
 struct range {
 	uintptr_t begin, end; /* begin is written last, and cleared first */
@@ -26,6 +26,7 @@ static struct range ranges[WINDOWS_MAX];
 static uint32_t nranges; /* how many were ever used */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before;
+static uintptr_t page; /* bytes of one */
 
 static int
 ours(uintptr_t at)
@@ -47,8 +48,10 @@ on_bus(int number, siginfo_t *info, void *context)
 	uintptr_t at = (uintptr_t)info->si_addr;
 	int saved = errno;
 
-	if (ours(at) && mmap((void *)(at & ~(uintptr_t)(PAGE - 1)), PAGE, PROT_READ | PROT_WRITE,
-	                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+	/* One that was sent, and not caused, has no address. */
+	if (info->si_code > 0 && ours(at) &&
+	    mmap((void *)(at & ~(page - 1)), page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+	         0) != MAP_FAILED) {
 		errno = saved;
 		return;
 	}
@@ -57,13 +60,19 @@ on_bus(int number, siginfo_t *info, void *context)
 		before.sa_sigaction(number, info, context);
 	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
 		before.sa_handler(number);
-	} else {
-		/* Back to what it was: the access is made again, and meets it. */
-		sigaction(SIGBUS, &before, NULL);
+	} else if (info->si_code > 0 || before.sa_handler == SIG_DFL) {
+		/* The access is made again, or the signal sent again, and meets what there is by default. */
+		signal(SIGBUS, SIG_DFL);
+		if (info->si_code <= 0)
+			raise(number);
 	}
 }
 
-/* Under the lock.  Python's faulthandler may be enabled after us, and then it is first. */
+/*
+ * Under the lock.  Python's faulthandler may be enabled after us, and then it
+ * is first; when the next port comes, we are.  It has us for who was there
+ * before it, so that we can't pass anything to it: it would come back.
+ */
 static int
 install(void)
 {
@@ -74,7 +83,9 @@ install(void)
 		return -errno;
 	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_bus)
 		return 0;
-	before = now;
+	if (page == 0)
+		before = now;
+	page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	sigemptyset(&action.sa_mask);
 	return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }

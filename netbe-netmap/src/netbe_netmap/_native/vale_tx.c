@@ -127,7 +127,7 @@ forget(struct vale_ring *q, uint32_t p)
 	while (t->reclaimed != t->tail)
 		pop(q, t);
 	__atomic_store_n(&t->lane->gen, 0, __ATOMIC_RELEASE);
-	vale_window_unmap(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD);
+	vale_window_unmap(q->heads, (size_t)p * VALE_HEAD_STEP, VALE_HEAD);
 	q->receivers &= ~(1ull << p);
 	q->dirty &= ~(1ull << p);
 	t->gen = 0;
@@ -151,12 +151,12 @@ meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD) {
-		met = t->buf != NULL && vale_window_map(q->heads, (size_t)p * VALE_HEAD, VALE_HEAD, fd) == 0;
+		met = t->buf != NULL && vale_window_map(q->heads, (size_t)p * VALE_HEAD_STEP, VALE_HEAD, fd) == 0;
 		if (met) {
 			t->gen = m->gen;
 			t->rings = m->rings;
 			t->slots = m->slots;
-			t->head = (void *)(q->heads + (size_t)p * VALE_HEAD);
+			t->head = (void *)(q->heads + (size_t)p * VALE_HEAD_STEP);
 			t->tail = t->published = t->reclaimed = 0;
 			t->checked_ns = q->now_ns;
 			t->lane = (void *)((uint8_t *)q->own + vale_lane_at(&v->layout, q->number, p));
@@ -503,7 +503,7 @@ vale_tx_begin(struct vale_ring *q)
 {
 	const struct vale *v = q->v;
 
-	q->heads = vale_window_new((size_t)VALE_PORTS * VALE_HEAD);
+	q->heads = vale_window_new((size_t)VALE_PORTS * VALE_HEAD_STEP);
 	q->slot_buf = calloc(v->slots, sizeof(*q->slot_buf));
 	q->free_buf = calloc(v->nbufs, sizeof(*q->free_buf));
 	q->refs = calloc(v->nbufs, 1);
@@ -527,5 +527,5 @@ vale_tx_end(struct vale_ring *q)
 	free(q->slot_buf);
 	free(q->free_buf);
 	free(q->refs);
-	vale_window_free(q->heads, (size_t)VALE_PORTS * VALE_HEAD);
+	vale_window_free(q->heads, (size_t)VALE_PORTS * VALE_HEAD_STEP);
 }
