@@ -103,7 +103,12 @@ class Scribbler:
     def look(self) -> None:
         """See which files there are."""
         words = {}
-        for path in [*self._folder.glob("r*"), *(self._folder.glob("control") if self._control else [])]:
+        names: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            names = [path.name for path in self._folder.iterdir()]
+        for path in (self._folder / name for name in names):
+            if path.name[0] != "r" and not (self._control and path.name == "control"):
+                continue
             with contextlib.suppress(OSError, ValueError), path.open("r+b") as file:
                 status = os.fstat(file.fileno())
                 key = path.name, status.st_ino

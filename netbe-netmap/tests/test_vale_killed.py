@@ -4,6 +4,7 @@
 NETBE_SOAK_SECONDS makes it last longer.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -127,7 +128,8 @@ class Victims:
 
     def kill(self, child: int) -> None:
         self.alive.remove(child)
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # why it has ended, it has written down
+            os.kill(child, signal.SIGKILL)
         self.killed += 1
 
 

@@ -156,6 +156,22 @@ def test_threads_attach_and_leave_at_once(folder: Path) -> None:
     assert left_in(folder) == []
 
 
+def test_a_folder_taken_away_while_it_is_made_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = 0
+    chmod = Path.chmod
+
+    def late(path: Path, mode: int) -> None:
+        nonlocal times
+        times += 1
+        if times < 4:
+            path.rmdir()
+        chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", late)
+    with attach("a"):
+        assert times == 4
+
+
 # --- fork
 
 

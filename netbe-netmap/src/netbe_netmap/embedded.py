@@ -159,7 +159,8 @@ def _make_folders(folder: Path, mode: int) -> None:
         private = not mode & 0o077
         folder.parent.mkdir(mode=0o700 if private else 0o711, parents=True, exist_ok=True)
         owner = folder.parent.stat()
-        with contextlib.suppress(FileExistsError):
+        # It may be there already, or be taken away at once by the last member: then attaching says so.
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
             folder.mkdir(mode=0o700)
             # Whatever the umask. A folder that hands its group on to what is in it goes on doing so.
             folder.chmod(reach | folder.stat().st_mode & stat.S_ISGID)
