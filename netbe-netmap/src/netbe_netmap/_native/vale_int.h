@@ -11,9 +11,10 @@
 #define VALE_PATH 96u /* a socket's address has 108 bytes */
 #define VALE_NONE UINT32_MAX
 #define VALE_HDR 0x0080u /* slot flag of ours: the frame begins with a virtio-net header of 12 bytes */
+#define VALE_ABOVE_MIN 0x80u /* in refs, of a buffer that came into a lane as more than LANE_MIN */
 #define VALE_SHOWN 256u /* slots of a tx ring that are free at once: few, so that few buffers go round */
 
-/* --- vale_control.c: the members */
+/* --- vale_control.c: the files; vale_members.c: who is there */
 
 struct vale_files {
 	char folder[VALE_PATH];
@@ -146,6 +147,8 @@ struct vale {
 int vale_tx_begin(struct vale_ring *q);
 void vale_tx_end(struct vale_ring *q);
 int vale_txsync(void *ctx);
+/* Members that came or went since the last look. */
+void vale_tx_refresh(struct vale_ring *q);
 uint32_t vale_untaken(void *ctx);
 /* Who can give back what the next frame needs. */
 uint64_t vale_awaited(const struct vale_ring *q);
@@ -161,6 +164,27 @@ void vale_wake_end(struct vale_ring *q);
 int vale_arm(void *ctx, uint32_t what);
 /* Behind a fence: sends a wake-up to who set `armed`, a word of shared memory; way is 'r' or 't'. */
 void vale_wake(struct vale_ring *q, uint32_t *armed, uint32_t index, uint32_t gen, uint32_t ring, char way);
+
+/* Entries of a lane that are not given back. */
+static inline uint32_t
+vale_held(const struct vale_to *t)
+{
+	return t->tail - t->reclaimed;
+}
+
+/* The oldest entry of a lane is not needed any more. */
+static inline void
+vale_pop(struct vale_ring *q, struct vale_to *t)
+{
+	uint32_t buf = t->buf[t->reclaimed++ & (VALE_LANE - 1)];
+	uint8_t *refs = &q->refs[buf - q->first_buf];
+
+	if ((--*refs & ~VALE_ABOVE_MIN) != 0)
+		return;
+	q->above += *refs != 0;
+	*refs = 0;
+	q->free_buf[q->nfree++] = buf;
+}
 
 static inline struct vale_member
 vale_member_at(const struct vale_files *f, uint32_t index)

@@ -9,12 +9,9 @@
  * from memory that nobody else can write.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "vale_int.h"
 #include "vale_memory.h"
@@ -22,8 +19,7 @@
 #define MACS 12u
 #define ETHER 14u
 #define HDR 12u
-#define LANE_MIN 16u     /* entries that a lane may have however full the others are */
-#define ABOVE_MIN 0x80u /* in refs, of a buffer that came into a lane as more than LANE_MIN */
+#define LANE_MIN 16u /* entries that a lane may have however full the others are */
 #define CHECK_NS 250000000ull
 
 enum verdict { SENT, WAITS };
@@ -50,26 +46,6 @@ distance(const struct vale_ring *q, uint32_t from, uint32_t to)
 
 /* --- buffers */
 
-static uint32_t
-held(const struct vale_to *t)
-{
-	return t->tail - t->reclaimed;
-}
-
-/* The oldest entry of a lane is not needed any more. */
-static void
-pop(struct vale_ring *q, struct vale_to *t)
-{
-	uint32_t buf = t->buf[t->reclaimed++ & (VALE_LANE - 1)];
-	uint8_t *refs = &q->refs[buf - q->first_buf];
-
-	if ((--*refs & ~ABOVE_MIN) != 0)
-		return;
-	q->above += *refs != 0;
-	*refs = 0;
-	q->free_buf[q->nfree++] = buf;
-}
-
 /* Takes back what a receiver has read. */
 static void
 reclaim(struct vale_ring *q, struct vale_to *t)
@@ -79,7 +55,7 @@ reclaim(struct vale_ring *q, struct vale_to *t)
 	if (head - t->reclaimed > t->published - t->reclaimed)
 		return; /* nonsense: as if it had read nothing */
 	while (t->reclaimed != head)
-		pop(q, t);
+		vale_pop(q, t);
 }
 
 static void
@@ -100,100 +76,21 @@ static bool
 has_room(struct vale_ring *q, struct vale_to *t, uint32_t n)
 {
 	for (int again = 0; again < 2; again++) {
-		uint32_t then = held(t) + n;
+		uint32_t then = vale_held(t) + n;
 
 		if (then <= LANE_MIN)
 			return true;
-		if (then <= VALE_LANE && n <= q->above && (held(t) == 0 || then - LANE_MIN <= q->above))
+		if (then <= VALE_LANE && n <= q->above && (vale_held(t) == 0 || then - LANE_MIN <= q->above))
 			return true;
 		if (again != 0)
 			break;
 		reclaim(q, t);
-		if (held(t) + n > LANE_MIN && held(t) + n <= VALE_LANE && !q->reclaimed) {
+		if (vale_held(t) + n > LANE_MIN && vale_held(t) + n <= VALE_LANE && !q->reclaimed) {
 			reclaim_all(q); /* it is not the lane that is full */
 			q->reclaimed = true;
 		}
 	}
 	return false;
-}
-
-/* --- receivers */
-
-static void
-forget(struct vale_ring *q, uint32_t p)
-{
-	struct vale_to *t = &q->to[p];
-
-	while (t->reclaimed != t->tail)
-		pop(q, t);
-	__atomic_store_n(&t->lane->gen, 0, __ATOMIC_RELEASE);
-	vale_window_unmap(q->heads, (size_t)p * VALE_HEAD_STEP, VALE_HEAD);
-	q->receivers &= ~(1ull << p);
-	q->dirty &= ~(1ull << p);
-	t->gen = 0;
-}
-
-/* False: not now, for want of descriptors or memory. */
-static bool
-meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
-{
-	struct vale *v = q->v;
-	struct vale_to *t = &q->to[p];
-	char path[VALE_PATH + 32];
-	struct stat st;
-	bool met = true;
-	int fd;
-
-	if (t->buf == NULL)
-		t->buf = calloc(VALE_LANE, sizeof(*t->buf));
-	vale_region_path(&v->files, path, p, m->gen);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT;
-	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD) {
-		met = t->buf != NULL && vale_window_map(q->heads, (size_t)p * VALE_HEAD_STEP, VALE_HEAD, fd) == 0;
-		if (met) {
-			t->gen = m->gen;
-			t->rings = m->rings;
-			t->slots = m->slots;
-			t->head = (void *)(q->heads + (size_t)p * VALE_HEAD_STEP);
-			t->tail = t->published = t->reclaimed = 0;
-			t->checked_ns = q->now_ns;
-			t->lane = (void *)((uint8_t *)q->own + vale_lane_at(&v->layout, q->number, p));
-			__atomic_store_n(&t->lane->tail, 0, __ATOMIC_RELAXED);
-			__atomic_store_n(&t->lane->head, 0, __ATOMIC_RELAXED);
-			__atomic_store_n(&t->lane->gen, m->gen, __ATOMIC_RELEASE);
-			q->receivers |= 1ull << p;
-		}
-	}
-	close(fd);
-	return met;
-}
-
-static void
-refresh(struct vale_ring *q)
-{
-	uint32_t epoch = __atomic_load_n(&q->v->files.control->epoch, __ATOMIC_ACQUIRE);
-
-	bool all = true;
-
-	if (epoch == q->tx_epoch)
-		return;
-	q->last_known = false;
-	for (uint32_t p = 0; p < VALE_PORTS; p++) {
-		struct vale_member m = vale_member_at(&q->v->files, p);
-
-		if (m.left != 0)
-			m.gen = 0;
-		if (p == q->v->index || m.gen == q->to[p].gen)
-			continue;
-		if (q->to[p].gen != 0)
-			forget(q, p);
-		if ((m.gen & 1) != 0 && vale_sane(m.rings, m.slots, m.nbufs))
-			all &= meet(q, p, &m);
-	}
-	if (all)
-		q->tx_epoch = epoch;
 }
 
 /* --- where to */
@@ -236,8 +133,8 @@ push(struct vale_ring *q, struct vale_to *t, uint32_t buf, uint32_t len, uint32_
 
 	__atomic_store_n(&t->lane->entry[at], VALE_ENTRY(buf, len, flags), __ATOMIC_RELAXED);
 	t->buf[at] = buf;
-	if (held(t) >= LANE_MIN && (*refs & ABOVE_MIN) == 0) {
-		*refs |= ABOVE_MIN;
+	if (vale_held(t) >= LANE_MIN && (*refs & VALE_ABOVE_MIN) == 0) {
+		*refs |= VALE_ABOVE_MIN;
 		q->above--;
 	}
 	++*refs;
@@ -413,7 +310,7 @@ vale_txsync(void *ctx)
 	/* What the table said is good for a tick of the clock, and while the members are the same. */
 	q->last_known &= q->now_ns == before;
 	q->blocked = 0;
-	refresh(q);
+	vale_tx_refresh(q);
 	q->reclaimed = q->nfree < VALE_SHOWN;
 	if (q->reclaimed)
 		reclaim_all(q);
@@ -493,7 +390,7 @@ vale_awaited(const struct vale_ring *q)
 
 	/* One of the blocked has nothing of ours, or there is no buffer: anybody's will do. */
 	for (uint64_t left = q->receivers; left != 0; left &= left - 1)
-		if (held(&q->to[__builtin_ctzll(left)]) != 0)
+		if (vale_held(&q->to[__builtin_ctzll(left)]) != 0)
 			all |= left & -left;
 	return q->blocked != 0 && (q->blocked & ~all) == 0 ? q->blocked : all;
 }
