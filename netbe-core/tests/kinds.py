@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The kinds of backends that the contract is tested on, each with what stands at its other side."""
 
+import abc
 import contextlib
 import errno
 import socket
@@ -16,28 +17,28 @@ from netbe.backend import MAX_FRAME
 OFFLOADS = Features.offloads()
 
 
-class Kind:
+class Kind(abc.ABC):
     """A backend, and its other side, where frames have a virtio-net header of 12 bytes or none."""
 
     backend: Backend
     device_hdr_len = 0
 
+    @abc.abstractmethod
     def arrive(self, *frames: bytes, header: bytes = bytes(12)) -> None:
         """Let frames come from the other side; their header goes as far as the device has one."""
-        raise NotImplementedError
 
     def sent(self) -> bytes | None:
         """The next frame that reached the other side."""
         whole = self.sent_whole()
         return whole if whole is None else whole[self.device_hdr_len :]
 
+    @abc.abstractmethod
     def sent_whole(self) -> bytes | None:
         """The same with the device's header."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def hang_up(self) -> None:
         """The other side goes for good."""
-        raise NotImplementedError
 
     def make_room(self) -> None:
         """Let the other side take what fills the backend."""

@@ -39,6 +39,7 @@ ZYGOTE = """
 import contextlib, os, random, signal, sys, time
 from vales import *
 
+die_with_parent()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 hub = mac(0xFFFE)
 
@@ -91,6 +92,7 @@ for words in sys.stdin:
     child = os.fork()
     if child == 0:
         try:
+            die_with_parent()
             random.seed(int(number))
             kinds[kind](int(number))
         except BaseException as error:

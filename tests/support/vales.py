@@ -2,8 +2,10 @@
 """Ports of embedded switches for tests: a folder of one's own, numbered frames, members that are processes."""
 
 import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,11 @@ EVERYBODY = b"\xff" * 6
 SIZE = 64
 LAP = 1 << 14
 """Numbered frames until the numbers begin again."""
+
+
+def die_with_parent() -> None:
+    """Be killed when the process that started this one ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ Over native ports the frames are made and looked at in C, and the backend is len
 own calls raise `BackendBusy` until `close`. Any other backend is driven by its `send_burst` and `recv_burst`.
 """
 
+import abc
 import contextlib
 import os
 import select
@@ -95,7 +96,7 @@ class _Hold:
                 self.backend._release(self)  # noqa: SLF001
 
 
-class _User:
+class _User(abc.ABC):
     """What `Generator` and `Sink` have in common. ``with`` closes it."""
 
     def __init__(self, backend: Backend) -> None:
@@ -141,11 +142,11 @@ class _User:
                     self._sleep(min(left, _NAP))
         return done
 
-    def _some(self, most: int | None, seconds: float) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _some(self, most: int | None, seconds: float) -> int: ...
 
-    def _sleep(self, seconds: float) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _sleep(self, seconds: float) -> None: ...
 
     def _limit(self, most: int | None, seconds: float) -> "CData":
         self._limits.frames = _NO_LIMIT if most is None else most
