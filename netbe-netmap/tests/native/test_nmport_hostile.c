@@ -238,6 +238,26 @@ a_tx_slot_without_a_buffer_costs_one_frame_and_stops_nothing(void)
 }
 
 static void
+a_tx_slot_with_the_buffer_of_another_is_not_written_to(void)
+{
+	static const uint8_t zeros[BUF];
+	struct fake_rings r;
+
+	open_hostile(&r, 0);
+	nm_port_free(r.port);
+	r.config.tx_nbufs = SLOTS; /* the rx ring's are not ours */
+	r.port = nm_port_new(&r.config, &fake_ops, &r);
+	CHECK(r.port != NULL);
+	r.config.tx->slot[0].buf_idx = SLOTS;
+	CHECK(ring_send(r.port, 0, 60) == 1);
+	CHECK(r.port->stats->tx_dropped[NETBE_DROP_ERROR] == 1);
+	CHECK(memcmp(fake_buffer(&r, SLOTS), zeros, BUF) == 0);
+	CHECK(ring_send(r.port, 1, 60) == 1);
+	CHECK(r.port->stats->tx_frames == 1);
+	fake_close(&r);
+}
+
+static void
 a_tx_tail_that_is_no_slot_is_no_room(void)
 {
 	struct fake_rings r;
@@ -322,6 +342,7 @@ main(void)
 	a_frame_without_an_end_is_dropped_when_it_fills_the_ring();
 	a_frame_of_more_slots_than_segments_may_be_is_dropped();
 	a_tx_slot_without_a_buffer_costs_one_frame_and_stops_nothing();
+	a_tx_slot_with_the_buffer_of_another_is_not_written_to();
 	a_tx_tail_that_is_no_slot_is_no_room();
 	what_is_taken_back_never_steps_over_the_begin_of_its_burst();
 	defect_2_a_frame_that_does_not_fit_is_kept_and_can_be_taken_out();

@@ -27,7 +27,8 @@ sound(const struct nm_port_config *c)
 {
 	return c->tx != NULL && c->rx != NULL && c->tx_slots >= 2 && c->rx_slots >= 2 &&
 	       c->tx_slots <= NM_SLOTS_MAX && c->rx_slots <= NM_SLOTS_MAX && c->buf_size >= 64 &&
-	       c->buf_base != NULL && c->nbufs != 0 && c->max_frame >= NM_MIN_FRAME && c->max_frame <= NM_LONGEST &&
+	       c->buf_base != NULL && c->nbufs != 0 && c->tx_nbufs <= c->nbufs &&
+	       c->tx_first <= c->nbufs - c->tx_nbufs && c->max_frame >= NM_MIN_FRAME && c->max_frame <= NM_LONGEST &&
 	       (c->hdr_len == 0 || c->hdr_len == 10 || c->hdr_len == 12);
 }
 
@@ -49,6 +50,8 @@ nm_port_new(const struct nm_port_config *c, const struct nm_ops *ops, void *ctx)
 	p->buf_base = c->buf_base;
 	p->buf_size = c->buf_size;
 	p->nbufs = c->nbufs;
+	p->tx.first_buf = c->tx_nbufs != 0 ? c->tx_first : 0;
+	p->tx.nbufs = c->tx_nbufs != 0 ? c->tx_nbufs : c->nbufs;
 	p->hdr_flag = c->hdr_flag;
 	p->tx.ring = c->tx;
 	p->tx.slots = c->tx_slots;

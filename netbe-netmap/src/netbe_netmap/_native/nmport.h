@@ -43,6 +43,7 @@ struct nm_port_config {
 	/* Buffer i is at buf_base + i * buf_size; all of [0, nbufs) can be read and written without a fault. */
 	const uint8_t *buf_base;
 	uint32_t nbufs;
+	uint32_t tx_first, tx_nbufs; /* of those, the ones that are written to; tx_nbufs 0: all */
 	uint32_t hdr_len; /* 0, 10 or 12: the virtio-net header that the device has before each frame */
 	/*
 	 * A slot flag, or 0.  Given, only a frame whose first slot has it begins

@@ -21,6 +21,7 @@
 struct nm_tx {
 	struct netmap_ring *ring;
 	uint32_t slots, chunk; /* chunk: bytes that a slot takes */
+	uint32_t first_buf, nbufs; /* what may be written to */
 	uint32_t first;        /* bytes that a frame's first slot takes, header and all */
 	uint32_t frags;        /* slots that a frame may have */
 	uint32_t head;         /* as published */

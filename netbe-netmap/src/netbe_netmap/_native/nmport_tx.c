@@ -54,6 +54,13 @@ buf_idx(const struct netmap_slot *slot)
 	return __atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED);
 }
 
+/* Whether a slot's buffer is one of those that we may write to. */
+static inline bool
+ours(const struct nm_tx *t, uint32_t index)
+{
+	return index - t->first_buf < t->nbufs;
+}
+
 static uint32_t
 room_now(const struct nm_tx *t)
 {
@@ -135,7 +142,7 @@ put(struct nm_port *p, const struct netbe_frame *f, uint32_t at, uint32_t need)
 		uint32_t index = buf_idx(slot), fill = 0, full = k == 0 ? t->first : t->chunk;
 		uint8_t *to;
 
-		if (index >= p->nbufs) {
+		if (!ours(t, index)) {
 			blank(t, begin, k + 1);
 			nm_count(&p->port.stats->tx_dropped[NETBE_DROP_ERROR], 1);
 			return k + 1;
@@ -175,7 +182,7 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 	struct nm_tx *t = &p->tx;
 	struct netmap_slot *slots = t->ring->slot;
 	uint32_t at = *head, sent, plain = 0;
-	uint32_t hdr_len = t->hdr_len, nbufs = p->nbufs;
+	uint32_t hdr_len = t->hdr_len;
 	uint16_t hdr_flag = p->hdr_flag;
 	/* One comparison for both ends; what it refuses is looked at with more care. */
 	uint32_t simple = p->port.max_frame < t->first - hdr_len ? p->port.max_frame : t->first - hdr_len;
@@ -187,7 +194,7 @@ fill(struct nm_port *p, const struct netbe_frame *frames, uint32_t n, uint32_t *
 		uint32_t len = f->len, index, need;
 
 		if (LIKELY(len - NM_MIN_FRAME <= simple - NM_MIN_FRAME && f->nseg == 1 && room != 0 &&
-		           (index = buf_idx(&slots[at])) < nbufs)) {
+		           ours(t, index = buf_idx(&slots[at])))) {
 			uint8_t *to = nm_buffer(p, index);
 			bool bare = hdr_len == 0 || (hdr_flag != 0 && nm_plain(&f->hdr));
 
@@ -350,7 +357,7 @@ nm_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frames,
 	if (result != 0)
 		return result;
 	/* A slot without a buffer is passed by. */
-	for (at = t->head; room > 0 && buf_idx(&t->ring->slot[at]) >= p->nbufs; room--) {
+	for (at = t->head; room > 0 && !ours(t, buf_idx(&t->ring->slot[at])); room--) {
 		blank(t, at, 1);
 		at = nm_next(at, t->slots);
 	}
@@ -366,7 +373,7 @@ nm_tx_reserve(struct netbe_port *port, uint32_t len, struct netbe_frame *frames,
 	for (; got < n; got++, at = nm_next(at, t->slots)) {
 		uint32_t index = buf_idx(&t->ring->slot[at]);
 
-		if (index >= p->nbufs)
+		if (!ours(t, index))
 			break;
 		t->room[got] = (struct iovec){nm_buffer(p, index) + t->hdr_len, len};
 		frames[got] = (struct netbe_frame){.len = len, .nseg = 1, .seg = &t->room[got]};

@@ -130,6 +130,8 @@ make_port(struct vale *v, uint32_t number)
 	    .buf_size = VALE_BUF,
 	    .buf_base = q->window,
 	    .nbufs = VALE_PORTS * VALE_BUFS_PER_STRIDE,
+	    .tx_first = q->first_buf,
+	    .tx_nbufs = v->nbufs,
 	    .hdr_len = 12,
 	    .hdr_flag = VALE_HDR,
 	    .stats = &q->own->stats[number],
