@@ -22,9 +22,9 @@ a_bridge_brings_frames_both_ways_in_order(bool arms)
 			CHECK(gets(&rig, 0, i + 1000));
 		}
 	}
+	stop(&rig);
 	CHECK(stats(&rig, 0).rx_frames == 4000 && stats(&rig, 0).tx_frames == 4000);
 	CHECK(stats(&rig, 0).rx_bytes == 4000 * 60);
-	stop(&rig);
 	nb_engine_detach(rig.engine);
 	CHECK(stats(&rig, 1).rx_frames == 4000);
 	end(&rig);
@@ -70,8 +70,8 @@ a_full_port_is_waited_for_and_loses_nothing(bool arms)
 	CHECK(gets(&rig, 0, 9));
 	for (uint32_t i = 0; i < 500; i++)
 		CHECK(gets(&rig, 1, i));
-	CHECK(stats(&rig, 1).tx_dropped[NETBE_DROP_FULL] == 0);
 	stop(&rig);
+	CHECK(stats(&rig, 1).tx_dropped[NETBE_DROP_FULL] == 0);
 	end(&rig);
 }
 
@@ -149,9 +149,9 @@ a_refused_frame_does_not_stop_the_next(void)
 	fake_put(&rig.port[0], bytes, 9);
 	put(&rig, 0, 2, 1, 5);
 	CHECK(gets(&rig, 1, 5));
+	stop(&rig);
 	CHECK(stats(&rig, 1).tx_dropped[NETBE_DROP_TOO_LONG] == 1);
 	CHECK(stats(&rig, 1).tx_dropped[NETBE_DROP_TOO_SHORT] == 1);
-	stop(&rig);
 	end(&rig);
 }
 
@@ -260,8 +260,8 @@ a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
 	fake_put_hdr(&rig.port[0], &hdr, bytes, sizeof(bytes));
 	put(&rig, 0, 2, 1, 6);
 	CHECK(gets(&rig, 1, 6));
-	CHECK(stats(&rig, 0).rx_dropped[NETBE_DROP_BAD_HEADER] == 1);
 	stop(&rig);
+	CHECK(stats(&rig, 0).rx_dropped[NETBE_DROP_BAD_HEADER] == 1);
 	end(&rig);
 }
 
