@@ -217,12 +217,14 @@ def test_memory_goes_with_the_last_view() -> None:
             return slots[0][:1]
 
     one()
+    gc.collect()  # what tests before this one have left
     before = used()
     kept = [one() for _ in range(4)]
-    assert used() - before >= 4 * room
+    held = used()
+    assert held - before >= 3 * room  # something else may be given back meanwhile
     kept.clear()
     gc.collect()
-    assert used() - before < room
+    assert held - used() >= 4 * room
 
 
 def test_nothing_is_left_behind() -> None:
