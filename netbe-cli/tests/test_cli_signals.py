@@ -119,3 +119,8 @@ def test_after_the_end_signals_do_what_they_did_before() -> None:
         assert end.sleep(PATIENCE)
         assert [signal.getsignal(which) for which in BOTH] != before
     assert [signal.getsignal(which) for which in BOTH] == before
+
+
+def test_a_sleep_until_what_has_passed_is_none() -> None:
+    with ending(None) as end:
+        assert not end.sleep(-1e-9)

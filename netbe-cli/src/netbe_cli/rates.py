@@ -68,7 +68,7 @@ def watch(
         if shown is not None:
             shown.update(_table(rates.rows(), shown.console.width), refresh=True)
         due = time.monotonic() + step
-        while running() and not end.sleep(min(_POLL, max(0.0, due - time.monotonic()))):
+        while running() and not end.sleep(min(_POLL, due - time.monotonic())):
             if time.monotonic() < due:
                 continue
             due += step

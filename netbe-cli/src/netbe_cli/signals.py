@@ -47,9 +47,9 @@ class Ending:
         self.began = now
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep for so long, or until it is due; returns `due`."""
+        """Sleep for so long, or until it is due; returns `due`. What has passed meanwhile (below 0) is no sleep."""
         if not self._asked:
-            select.select([self._awake], [], [], min(seconds, self.left))
+            select.select([self._awake], [], [], max(0.0, min(seconds, self.left)))
         return self.due
 
     def ask(self) -> None:
