@@ -221,10 +221,12 @@ def test_memory_goes_with_the_last_view() -> None:
     before = used()
     kept = [one() for _ in range(4)]
     held = used()
-    assert held - before >= 3 * room  # something else may be given back meanwhile
+    assert (
+        3 * room < held - before < 5 * room
+    )  # the interpreter takes and gives back some of its own meanwhile
     kept.clear()
     gc.collect()
-    assert held - used() >= 4 * room
+    assert 3 * room < held - used() < 5 * room
 
 
 def test_nothing_is_left_behind() -> None:
