@@ -156,15 +156,15 @@ a_refused_frame_does_not_stop_the_next(void)
 }
 
 static void
-a_link_that_is_down_drops_and_comes_back(void)
+a_port_that_takes_nothing_for_now_drops_and_comes_back(int error, enum netbe_drop why)
 {
 	struct rig rig;
 
 	make(&rig, config_of(2, NB_ON_FULL_WAIT), false);
-	fake_break(&rig.port[1], 0, -EIO);
+	fake_break(&rig.port[1], 0, error);
 	start(&rig);
 	put(&rig, 0, 2, 1, 1);
-	wait_until(&rig, 1, NETBE_DROP_LINK_DOWN, 1);
+	wait_until(&rig, 1, why, 1);
 	fake_break(&rig.port[1], 0, 0);
 	put(&rig, 0, 2, 1, 2);
 	CHECK(gets(&rig, 1, 2));
@@ -297,7 +297,8 @@ main(void)
 	on_full_drop_does_not_wait();
 	what_is_held_at_stop_stays_with_its_port();
 	a_refused_frame_does_not_stop_the_next();
-	a_link_that_is_down_drops_and_comes_back();
+	a_port_that_takes_nothing_for_now_drops_and_comes_back(-EIO, NETBE_DROP_LINK_DOWN);
+	a_port_that_takes_nothing_for_now_drops_and_comes_back(-EFAULT, NETBE_DROP_ERROR);
 	a_large_frame_is_cut_for_who_can_not_take_it(UINT32_MAX);
 	a_large_frame_is_cut_for_who_can_not_take_it(1);
 	a_frame_is_padded_to_what_the_port_asks();

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -379,6 +380,33 @@ descriptors_that_are_no_sockets_do(uint32_t hdr_len)
 	close(out[1]);
 }
 
+/* A frame may be lent from a file that others share: when one cuts it short, a system call finds nothing there. */
+static void
+a_frame_whose_memory_is_gone_is_refused_and_the_next_goes(uint32_t hdr_len)
+{
+	int file = memfd_create("shared", MFD_CLOEXEC), out[2];
+	void *cut = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+	struct iovec good = {big, 60}, bad = {cut, 60};
+	struct netbe_frame f[3] = {{.len = 60, .nseg = 1, .seg = &good},
+	                           {.len = 60, .nseg = 1, .seg = &bad},
+	                           {.len = 60, .nseg = 1, .seg = &good}};
+	struct netbe_port *port;
+
+	CHECK(file >= 0 && cut != MAP_FAILED);
+	CHECK(pipe2(out, O_DIRECT | O_NONBLOCK | O_CLOEXEC) == 0);
+	port = nb_fd_port_new(out[0], out[1], 0, hdr_len, 14, 1518, NULL);
+	CHECK(port != NULL);
+	CHECK(port->tx_burst(port, f, 3) == 1);
+	CHECK(port->tx_burst(port, f + 1, 2) == -EFAULT);
+	CHECK(port->tx_burst(port, f + 2, 1) == 1 && port->link_up(port) == 1);
+	CHECK(port->stats->tx_frames == 2 && port->stats->tx_bytes == 120);
+	nb_fd_port_free(port);
+	munmap(cut, 4096);
+	close(file);
+	close(out[0]);
+	close(out[1]);
+}
+
 static void
 only_sensible_ports_are_made(void)
 {
@@ -404,6 +432,7 @@ main(void)
 		frames_of_wrong_length_are_counted_and_the_next_comes(hdr_len);
 		a_frame_of_many_segments_goes_in_one(hdr_len);
 		descriptors_that_are_no_sockets_do(hdr_len);
+		a_frame_whose_memory_is_gone_is_refused_and_the_next_goes(hdr_len);
 	}
 	a_burst_of_long_frames_loses_none(10);
 	a_burst_of_long_frames_loses_none(12);

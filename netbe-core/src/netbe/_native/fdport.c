@@ -54,7 +54,7 @@ self(struct netbe_port *port)
 
 /* What an errno of read or write says of the other side, in netbe.h's words. */
 static int
-verdict(const struct fd_port *p, int error)
+verdict(int error)
 {
 	switch (error) {
 	case ENOBUFS:
@@ -70,8 +70,6 @@ verdict(const struct fd_port *p, int error)
 	case ENXIO:
 	case ENODEV:
 		return -ENODEV;
-	case EFAULT: /* the same, while it is being taken down: our memory is good */
-		return (p->flags & NB_FD_SOCKET) ? -EFAULT : -ENODEV;
 	case ECONNRESET:
 	case ECONNREFUSED:
 	case ENOTCONN:
@@ -111,7 +109,8 @@ read_one(struct fd_port *p)
 		got = read(p->rx_fd, at, READ_SIZE);
 	while (got < 0 && errno == EINTR);
 	if (got < 0) {
-		int result = verdict(p, errno);
+		/* EFAULT: a tap that is being taken down; our memory is good. */
+		int result = errno == EFAULT && (p->flags & NB_FD_SOCKET) == 0 ? -ENODEV : verdict(errno);
 
 		/* A down interface has no frames; it is not gone. */
 		return result == -EAGAIN || result == -EIO ? 0 : result;
@@ -211,7 +210,8 @@ write_one(struct fd_port *p, const struct netbe_frame *f)
 			done = writev(p->tx_fd, iov, (int)n);
 		}
 	} while (done < 0 && errno == EINTR);
-	return done < 0 ? verdict(p, errno) : 0;
+	/* EFAULT: this frame's memory is not there; it may be lent, and somebody else's who has cut it short. */
+	return done < 0 ? verdict(errno) : 0;
 }
 
 static int
