@@ -97,7 +97,7 @@ begin_ring(struct vale *v, uint32_t number)
 
 	q->v = v;
 	q->number = number;
-	q->window = vale_window_new(VALE_WINDOW);
+	q->window = vale_window_new(VALE_WINDOW, VALE_STRIDE);
 	if (q->window == NULL)
 		return -errno;
 	region = q->window + at;

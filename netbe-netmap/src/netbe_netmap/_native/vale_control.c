@@ -180,7 +180,7 @@ map_control(struct vale_files *f, const char *path, bool fresh, uint32_t pipe)
 		return -errno;
 	if ((size_t)st.st_size != f->control_bytes)
 		return -EPROTO;
-	f->control = vale_window_new(f->control_bytes);
+	f->control = vale_window_new(f->control_bytes, f->control_bytes);
 	if (f->control == NULL)
 		return -errno;
 	rc = vale_map_again(f->control, 0, f->control_bytes, path, f->control_fd);

@@ -108,7 +108,7 @@ unread(const struct vale_files *f, uint32_t index, uint64_t living)
 	l = vale_layout(m.rings, m.slots, m.nbufs);
 	vale_region_path(f, path, index, m.gen);
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	region = fd < 0 ? NULL : vale_window_new(l.bytes);
+	region = fd < 0 ? NULL : vale_window_new(l.bytes, l.bytes);
 	if (region != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= l.bytes &&
 	    vale_window_map(region, 0, l.bytes, fd) == 0) {
 		for (uint32_t i = 0; i < m.rings * VALE_PORTS; i++) {
@@ -245,7 +245,7 @@ vale_list(const char *folder, struct vale_info *out, uint32_t n)
 		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 		if (fd < 0)
 			continue;
-		region = vale_window_new(VALE_HEAD);
+		region = vale_window_new(VALE_HEAD, VALE_HEAD);
 		if (region != NULL && vale_window_map(region, 0, VALE_HEAD, fd) == 0) {
 			for (uint32_t r = 0; r < m.rings; r++) {
 				uint64_t *sum = (uint64_t *)&info->stats;

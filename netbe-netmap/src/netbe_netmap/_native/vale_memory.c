@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A file of shared memory may be truncated by any member, and reading behind
- * its end is SIGBUS.  The handler puts an empty page there and goes on: what
+ * its end is SIGBUS.  The handler puts empty memory there and goes on: what
  * is read then is zeros, which every reader checks like anything else.  A
  * SIGBUS outside our windows is passed to who had it before.
+ *
+ * All that follows in the same file lies behind its end, too, and is replaced
+ * with it.  Page by page, who says which pages we touch would have us use up
+ * the mappings that a process may have.
  */
 #include "vale_memory.h"
 
@@ -19,6 +23,7 @@
 
 struct range {
 	uintptr_t begin, end; /* begin is written last, and cleared first */
+	size_t part;
 	uint32_t holders;
 };
 
@@ -28,16 +33,21 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before;
 static uintptr_t page; /* bytes of one */
 
-static int
+/* Bytes from a page on that one file has in a window of ours; 0: it is none of ours. */
+static size_t
 ours(uintptr_t at)
 {
 	uint32_t n = __atomic_load_n(&nranges, __ATOMIC_ACQUIRE);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uintptr_t begin = __atomic_load_n(&ranges[i].begin, __ATOMIC_ACQUIRE);
+		uintptr_t end = __atomic_load_n(&ranges[i].end, __ATOMIC_RELAXED), stop;
+		size_t part = __atomic_load_n(&ranges[i].part, __ATOMIC_RELAXED);
 
-		if (begin != 0 && at >= begin && at < __atomic_load_n(&ranges[i].end, __ATOMIC_RELAXED))
-			return 1;
+		if (begin == 0 || at < begin || at >= end)
+			continue;
+		stop = begin + ((at - begin) / part + 1) * part;
+		return (stop < end ? stop : end) - at;
 	}
 	return 0;
 }
@@ -45,13 +55,13 @@ ours(uintptr_t at)
 static void
 on_bus(int number, siginfo_t *info, void *context)
 {
-	uintptr_t at = (uintptr_t)info->si_addr;
+	uintptr_t at = (uintptr_t)info->si_addr & ~(page - 1);
+	/* One that was sent, and not caused, has no address. */
+	size_t bytes = info->si_code > 0 ? ours(at) : 0;
 	int saved = errno;
 
-	/* One that was sent, and not caused, has no address. */
-	if (info->si_code > 0 && ours(at) &&
-	    mmap((void *)(at & ~(page - 1)), page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-	         0) != MAP_FAILED) {
+	if (bytes != 0 && mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+	                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED) {
 		errno = saved;
 		return;
 	}
@@ -110,7 +120,7 @@ register_fork(void)
 }
 
 static int
-enter(uintptr_t begin, size_t bytes)
+enter(uintptr_t begin, size_t bytes, size_t part)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int rc = -ENOMEM;
@@ -124,6 +134,7 @@ enter(uintptr_t begin, size_t bytes)
 		if (rc == 0) {
 			ranges[i].holders = 1;
 			__atomic_store_n(&ranges[i].end, begin + bytes, __ATOMIC_RELAXED);
+			__atomic_store_n(&ranges[i].part, part, __ATOMIC_RELAXED);
 			__atomic_store_n(&ranges[i].begin, begin, __ATOMIC_RELEASE);
 			if (i >= nranges)
 				__atomic_store_n(&nranges, i + 1, __ATOMIC_RELEASE);
@@ -135,14 +146,14 @@ enter(uintptr_t begin, size_t bytes)
 }
 
 void *
-vale_window_new(size_t bytes)
+vale_window_new(size_t bytes, size_t part)
 {
 	void *window = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc;
 
 	if (window == MAP_FAILED)
 		return NULL;
-	rc = enter((uintptr_t)window, bytes);
+	rc = enter((uintptr_t)window, bytes, part);
 	if (rc != 0) {
 		munmap(window, bytes);
 		errno = -rc;

@@ -6,11 +6,12 @@
 #include <stddef.h>
 
 /*
- * Reserves so many bytes of addresses; before something is mapped there they
- * read as zeros.  Where a file behind them is cut short, what was there
- * becomes zeros too, instead of SIGBUS.  NULL with errno.
+ * Reserves so many bytes of addresses, and so many of them for each file;
+ * before something is mapped there they read as zeros.  Where a file behind
+ * them is cut short, what is touched behind its end becomes zeros too, up to
+ * where the next file begins, instead of SIGBUS.  NULL with errno.
  */
-void *vale_window_new(size_t bytes);
+void *vale_window_new(size_t bytes, size_t part);
 /* Once more to be freed before it goes. */
 void vale_window_hold(void *window);
 void vale_window_free(void *window, size_t bytes);

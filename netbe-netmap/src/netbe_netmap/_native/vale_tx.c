@@ -400,7 +400,7 @@ vale_tx_begin(struct vale_ring *q)
 {
 	const struct vale *v = q->v;
 
-	q->heads = vale_window_new((size_t)VALE_PORTS * VALE_HEAD_STEP);
+	q->heads = vale_window_new((size_t)VALE_PORTS * VALE_HEAD_STEP, VALE_HEAD_STEP);
 	q->slot_buf = calloc(v->slots, sizeof(*q->slot_buf));
 	q->free_buf = calloc(v->nbufs, sizeof(*q->free_buf));
 	q->refs = calloc(v->nbufs, 1);
