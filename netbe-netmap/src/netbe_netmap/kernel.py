@@ -2,7 +2,7 @@
 """Rings of netmap's kernel module: registered, mapped, made into ports.
 
 `System` is all that touches the operating system from Python; the syncs are made by ``_native/kernel.c``.
-The same code is for Linux and FreeBSD.
+The C behind it has FreeBSD's differences in it, but has been built and run on Linux alone, and so has this.
 """
 
 import contextlib
