@@ -211,25 +211,46 @@ what_was_handed_over_comes_first(bool arms)
 	end(&rig);
 }
 
-static void
-a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
-{
-	uint8_t bytes[14 + 20 + 20 + 3000] = {0};
-	struct netbe_vnet_hdr hdr = {.flags = NETBE_HDR_NEEDS_CSUM,
-	                             .gso_type = NETBE_GSO_TCPV4,
-	                             .hdr_len = 54,
-	                             .gso_size = 1000,
-	                             .csum_start = 34,
-	                             .csum_offset = 16};
-	struct rig rig;
+#define LARGE (14u + 20u + 20u + 3000u) /* three segments of 1000 bytes */
 
+static struct netbe_vnet_hdr
+large(uint8_t bytes[LARGE])
+{
+	memset(bytes, 0, LARGE);
 	frame(bytes, 2, 1, 14, 0);
-	memcpy(bytes + 12, (uint8_t[]){8, 0, 0x45, 0, (sizeof(bytes) - 14) >> 8, (sizeof(bytes) - 14) & 0xff}, 6);
+	memcpy(bytes + 12, (uint8_t[]){8, 0, 0x45, 0, (LARGE - 14) >> 8, (LARGE - 14) & 0xff}, 6);
 	bytes[14 + 8] = 64;
 	bytes[14 + 9] = 6;
 	bytes[14 + 20 + 12] = 0x50;
-	for (uint32_t i = 54; i < sizeof(bytes); i++)
+	for (uint32_t i = 54; i < LARGE; i++)
 		bytes[i] = (uint8_t)(i / 1000);
+	return (struct netbe_vnet_hdr){.flags = NETBE_HDR_NEEDS_CSUM,
+	                               .gso_type = NETBE_GSO_TCPV4,
+	                               .hdr_len = 54,
+	                               .gso_size = 1000,
+	                               .csum_start = 34,
+	                               .csum_offset = 16};
+}
+
+static void
+gets_piece(struct rig *rig, uint32_t i, const uint8_t bytes[LARGE])
+{
+	struct fake_frame *f = fake_take(&rig->port[1], 2000);
+	uint32_t seq = htobe32(i * 1000);
+
+	CHECK(f != NULL && f->len == 1054 && f->hdr.gso_type == 0);
+	CHECK(memcmp(f->bytes + 38, &seq, 4) == 0);
+	CHECK(memcmp(f->bytes + 54, bytes + 54 + i * 1000, 1000) == 0);
+	fake_frame_free(f);
+}
+
+static void
+a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
+{
+	uint8_t bytes[LARGE];
+	struct netbe_vnet_hdr hdr = large(bytes);
+	struct rig rig;
+
 	make(&rig, config_of(2, NB_ON_FULL_WAIT), true);
 	rig.port[1].port.features[0] = NETBE_F_CSUM;
 	fake_set_room(&rig.port[1], room);
@@ -237,14 +258,8 @@ a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
 	put(&rig, 0, 2, 1, 5);
 	start(&rig);
 	for (uint32_t i = 0; i < 3; i++) {
-		struct fake_frame *f = fake_take(&rig.port[1], 2000);
-		uint32_t seq = htobe32(i * 1000);
-
+		gets_piece(&rig, i, bytes);
 		usleep(1000);
-		CHECK(f != NULL && f->len == 1054 && f->hdr.gso_type == 0);
-		CHECK(memcmp(f->bytes + 38, &seq, 4) == 0);
-		CHECK(memcmp(f->bytes + 54, bytes + 54 + i * 1000, 1000) == 0);
-		fake_frame_free(f);
 	}
 	CHECK(gets(&rig, 1, 5));
 	/* A port that takes it gets it whole. */
@@ -260,6 +275,36 @@ a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
 	fake_put_hdr(&rig.port[0], &hdr, bytes, sizeof(bytes));
 	put(&rig, 0, 2, 1, 6);
 	CHECK(gets(&rig, 1, 6));
+	stop(&rig);
+	CHECK(stats(&rig, 0).rx_dropped[NETBE_DROP_BAD_HEADER] == 1);
+	end(&rig);
+}
+
+/* Whoever shares the memory of a frame may spoil it while the rest of its pieces has to wait. */
+static void
+a_frame_that_turns_bad_half_way_takes_no_piece_of_the_next(void)
+{
+	struct nb_engine_config config = config_of(2, NB_ON_FULL_WAIT);
+	uint8_t bytes[LARGE];
+	struct netbe_vnet_hdr hdr = large(bytes);
+	struct rig rig;
+
+	config.wait_ns = 10000 * MS;
+	make(&rig, config, true);
+	rig.port[1].port.features[0] = NETBE_F_CSUM;
+	fake_set_room(&rig.port[1], 1);
+	for (uint32_t i = 0; i < 2; i++)
+		fake_put_hdr(&rig.port[0], &hdr, bytes, sizeof(bytes));
+	start(&rig);
+	for (uint64_t until = fake_now() + 2000 * MS; stats(&rig, 1).tx_frames == 0 && fake_now() < until;)
+		usleep(100);
+	pthread_mutex_lock(&rig.port[0].lock);
+	rig.port[0].in.first->hdr.csum_start = 60000;
+	pthread_mutex_unlock(&rig.port[0].lock);
+	fake_set_room(&rig.port[1], UINT32_MAX);
+	gets_piece(&rig, 0, bytes);
+	for (uint32_t i = 0; i < 3; i++)
+		gets_piece(&rig, i, bytes);
 	stop(&rig);
 	CHECK(stats(&rig, 0).rx_dropped[NETBE_DROP_BAD_HEADER] == 1);
 	end(&rig);
@@ -301,6 +346,7 @@ main(void)
 	a_port_that_takes_nothing_for_now_drops_and_comes_back(-EFAULT, NETBE_DROP_ERROR);
 	a_large_frame_is_cut_for_who_can_not_take_it(UINT32_MAX);
 	a_large_frame_is_cut_for_who_can_not_take_it(1);
+	a_frame_that_turns_bad_half_way_takes_no_piece_of_the_next();
 	a_frame_is_padded_to_what_the_port_asks();
 	return 0;
 }

@@ -211,6 +211,15 @@ prepare(struct nb_worker *w, struct nb_rxq *q, uint32_t i, uint32_t index, uint3
 	return READY;
 }
 
+/* The next frame to go is another one: none of its pieces have gone. */
+static void
+move_on(struct nb_todo *todo, uint32_t next)
+{
+	if (todo->next != next)
+		todo->pieces = 0;
+	todo->next = next;
+}
+
 /* The frame in batch[0], which the port can't take as it is. */
 static enum nb_result
 soften(struct nb_worker *w, struct nb_out *o, struct nb_todo *todo)
@@ -253,7 +262,6 @@ soften(struct nb_worker *w, struct nb_out *o, struct nb_todo *todo)
 	}
 	if (n < 0)
 		nb_count_tx(o, NETBE_DROP_BAD_HEADER, 1);
-	todo->pieces = 0;
 	return NB_SENT;
 }
 
@@ -301,11 +309,13 @@ nb_output(struct nb_worker *w, struct nb_rxq *q, uint32_t k, struct nb_todo *tod
 		if (n != 0) {
 			uint32_t done = flush(w, o, todo->port, w->batch, n, &result);
 
-			todo->next = done < n ? w->origin[done] : i;
+			move_on(todo, done < n ? w->origin[done] : i);
 		} else if (i < k) {
 			/* An empty batch has room for any frame: only software is left. */
+			move_on(todo, i);
 			result = soften(w, o, todo);
-			todo->next = result == NB_SENT ? ++i : i;
+			if (result == NB_SENT)
+				move_on(todo, ++i);
 		}
 		if (result == NB_FULL)
 			return NB_FULL;
