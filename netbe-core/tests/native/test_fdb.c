@@ -110,6 +110,67 @@ flushing_a_port_forgets_only_its_addresses(void)
 	nb_fdb_free(fdb);
 }
 
+/* A table as somebody else has left it, in words: the seed, the count, the last sweep; buckets of keys and values. */
+#define SHARED_WORDS 8u
+#define BUCKET_WORDS 16u
+
+static struct nb_fdb *
+left_by_another(uint64_t **word, uint32_t size)
+{
+	size_t bytes = nb_fdb_bytes(size);
+
+	*word = aligned_alloc(64, bytes);
+	CHECK(*word != NULL);
+	memset(*word, 0, bytes);
+	(*word)[0] = 1;
+	return nb_fdb_at(*word, size, 10 * S);
+}
+
+static void
+a_claim_by_a_clock_that_is_a_tick_ahead_is_kept(void)
+{
+	const uint64_t claimed = 2ull << 60, ms = S / 1000;
+	uint8_t mac[6];
+	uint64_t *word;
+	struct nb_fdb *fdb = left_by_another(&word, 8);
+
+	CHECK(fdb != NULL && nb_fdb_bytes(8) == 8 * (SHARED_WORDS + 2 * BUCKET_WORDS));
+	for (uint32_t i = 0; i < 16; i++)
+		word[SHARED_WORDS + i / 8 * BUCKET_WORDS + i % 8] = claimed | 50004;
+	CHECK(nb_fdb_learn(fdb, address(mac, 1), 0, 1, 50000 * ms) == -ENOSPC);
+	CHECK(nb_fdb_learn(fdb, mac, 0, 1, 50004 * ms) == -ENOSPC);
+	CHECK(nb_fdb_learn(fdb, mac, 0, 1, 51003 * ms) == -ENOSPC);
+	for (uint32_t i = 0; i < 16; i++)
+		CHECK(word[SHARED_WORDS + i / 8 * BUCKET_WORDS + i % 8] == (claimed | 50004));
+	((uint32_t *)word)[2] = 16;
+	CHECK(nb_fdb_learn(fdb, mac, 0, 1, 51004 * ms) == 0);
+	CHECK(nb_fdb_lookup(fdb, mac, 0, 51004 * ms) == 1);
+	nb_fdb_free(fdb);
+	free(word);
+}
+
+static void
+a_sweep_by_a_clock_that_is_a_tick_ahead_was_just_now(void)
+{
+	const uint64_t ms = S / 1000;
+	const uint32_t size = 1024;
+	uint8_t mac[6];
+	uint64_t *word;
+	struct nb_fdb *fdb = left_by_another(&word, size);
+
+	/* Old ones, that only a sweep finds: the new one's own buckets are others. */
+	for (uint32_t i = 0; i < 4; i++)
+		CHECK(nb_fdb_learn(fdb, address(mac, i), 0, 1, S) == 0);
+	((uint32_t *)word)[2] = size;
+	word[2] = 50004;
+	CHECK(nb_fdb_learn(fdb, address(mac, 9), 0, 1, 50000 * ms) == -ENOSPC);
+	CHECK(word[2] == 50004);
+	CHECK(nb_fdb_learn(fdb, mac, 0, 1, 51003 * ms) == -ENOSPC);
+	CHECK(nb_fdb_learn(fdb, mac, 0, 1, 51004 * ms) == 0);
+	nb_fdb_free(fdb);
+	free(word);
+}
+
 static void
 odd_sizes(void)
 {
@@ -245,6 +306,8 @@ main(int argc, char **argv)
 	it_holds_as_many_as_were_asked_for(65536);
 	it_holds_as_many_as_were_asked_for(100);
 	flushing_a_port_forgets_only_its_addresses();
+	a_claim_by_a_clock_that_is_a_tick_ahead_is_kept();
+	a_sweep_by_a_clock_that_is_a_tick_ahead_was_just_now();
 	odd_sizes();
 	readers_never_see_another_addresss_port();
 	return 0;

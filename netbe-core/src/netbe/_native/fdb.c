@@ -113,6 +113,13 @@ age_ms(uint64_t value, uint64_t now_ms)
 	return now_ms > VALUE_MS(value) ? now_ms - VALUE_MS(value) : 0;
 }
 
+/* Whether two times are less than a span apart: coarse clocks of two threads may differ by a tick, either way. */
+static bool
+close_by(uint64_t then_ms, uint64_t now_ms, uint64_t span_ms)
+{
+	return now_ms - then_ms + span_ms < 2 * span_ms;
+}
+
 static bool
 aged(const struct nb_fdb *fdb, uint64_t value, uint64_t now_ms)
 {
@@ -264,7 +271,7 @@ clear_aged_in(struct nb_fdb *fdb, struct bucket *b, uint64_t now_ms)
 		uint64_t key = __atomic_load_n(&b->key[i], __ATOMIC_ACQUIRE);
 
 		if (key & KEY_USED ? aged(fdb, __atomic_load_n(&b->value[i], __ATOMIC_RELAXED), now_ms)
-		                   : key != 0 && now_ms - KEY_MS(key) >= CLAIM_MS)
+		                   : key != 0 && !close_by(KEY_MS(key), now_ms, CLAIM_MS))
 			clear(fdb, b, i, key);
 	}
 }
@@ -294,8 +301,9 @@ sweep(struct nb_fdb *fdb, uint64_t now_ms)
 {
 	uint64_t swept = __atomic_load_n(&fdb->shared->swept_ms, __ATOMIC_RELAXED);
 
-	if (now_ms - swept < SWEEP_MS || !__atomic_compare_exchange_n(&fdb->shared->swept_ms, &swept, now_ms, false,
-	                                                              __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (close_by(swept, now_ms, SWEEP_MS) ||
+	    !__atomic_compare_exchange_n(&fdb->shared->swept_ms, &swept, now_ms, false, __ATOMIC_RELAXED,
+	                                 __ATOMIC_RELAXED))
 		return;
 	for (uint32_t i = 0; i <= fdb->mask; i++)
 		clear_aged_in(fdb, &fdb->bucket[i], now_ms);
