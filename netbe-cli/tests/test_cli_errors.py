@@ -10,51 +10,61 @@ from command import NETBE, Done, Wire, environment, in_process, netbe
 from fakedist import files_of, write
 from needs import need_lab, need_programs
 
+from netbe_cli.failures import report
+
 
 def line_of(done: Done, status: int) -> str:
-    """The error, which is the last line; a usage error has the usage before it."""
+    """The error, which is one line."""
     assert (done.status, done.out) == (status, "")
-    assert "Traceback" not in done.err
-    *usage, error = done.err.splitlines()
-    if error.startswith("Error: "):
-        assert usage[0].startswith("Usage: netbe")
-    else:
-        assert error.startswith("netbe: ")
-        assert not usage
+    (error,) = done.err.splitlines()
+    assert error.startswith("netbe: ")
     return error
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bogus"], "No such command 'bogus'"),
-        (["--bogus"], "No such option: --bogus"),
-        (["gen", "pair:a", "--bogus"], "No such option: --bogus"),
-        (["gen"], "Missing argument"),
-        (["bridge", "pair:a"], "Missing argument"),
+        (["bogus"], "no such command 'bogus' (netbe -h)"),
+        (["vale", "bogus"], "no such command 'bogus' (netbe vale -h)"),
+        (["--bogus"], "no such option: --bogus (netbe -h)"),
+        (["gen", "pair:a", "--bogus"], "no such option: --bogus (netbe gen -h)"),
+        (["gen", "pair:a", "--size"], "'--size' requires an argument (netbe gen -h)"),
+        (["gen", "pair:a", "--json=1"], "'--json' does not take a value (netbe gen -h)"),
+        (["gen"], ": NAME is missing (netbe gen -h)"),
+        (["bridge", "pair:a"], ": B is missing (netbe bridge -h)"),
         (["bridge", "pair:a", "pair:b", "pair:c"], "unexpected extra argument"),
-        (["switch", "pair:a"], "two ports or more"),
+        (["switch", "pair:a"], ": NAME: a switch has two ports or more (netbe switch -h)"),
         (["gen", "pair:a", "--rate", "fast"], "'fast' is not a number above 0 such as 500, 10k or 1.5M"),
         (["gen", "pair:a", "--rate", "0"], "'0' is not a number above 0"),
         (["gen", "pair:a", "--rate", "-5"], "'-5' is not a number above 0"),
-        (["gen", "pair:a", "--size", "13"], "--size"),
-        (["gen", "pair:a", "--size", "big"], "--size"),
-        (["gen", "pair:a", "--count", "0"], "--count"),
+        (["gen", "pair:a", "--rate", "9" * 400], "without end"),
+        (["gen", "pair:a", "--size", "13"], ": --size: '13' is not a whole number of at least 14 (netbe gen -h)"),
+        (["gen", "pair:a", "--size", "big"], ": --size: 'big' is not a whole number of at least 14 (netbe gen -h)"),
+        (["gen", "pair:a", "--size", "99999999"], ": --size: pair:a takes frames of 14 to 65557 bytes, not of 99999999"),
+        (["gen", "pair:a", "--count", "0"], ": --count: '0' is not a whole number of at least 1 "),
+        (["gen", "pair:a", "--count", "1" + "0" * 25], ": --count: '1" + "0" * 25 + "' is more than 9223372036854775807"),
+        (["sink", "pair:a", "--count", "1" * 9999], "is more than 9223372036854775807"),
+        (["gen", "pair:a", "--stream", "65536"], ": --stream: '65536' is more than 65535"),
         (["gen", "pair:a", "--dst", "02:00"], "'02:00' is no Ethernet address"),
         (["gen", "pair:a", "--src", "xx"], "--src"),
         (["gen", "pair:a", "--duration", "inf"], "'inf' is no number of seconds such as 10 or 0.5"),
         (["sink", "pair:a", "--duration", "-1"], "'-1' is no number of seconds"),
         (["sink", "pair:a", "--idle", "nan"], "--idle"),
-        (["bridge", "pair:a", "pair:b", "--on-full", "panic"], "--on-full"),
-        (["bridge", "pair:a", "pair:b", "--interval", "0"], "--interval"),
+        (["bridge", "pair:a", "pair:b", "--on-full", "panic"], ": --on-full: 'panic' is not one of wait, drop "),
+        (["bridge", "pair:a", "pair:b", "--interval", "0"], ": --interval: '0' is not from 0.05 to 1000000 seconds "),
+        (["bridge", "pair:a", "pair:b", "--interval", "x"], ": --interval: 'x' is no number of seconds such as 10 or 0.5 "),
         (["bridge", "pair:a", "pair:b", "--wait", "inf"], "--wait"),
         (["switch", "pair:a", "pair:b", "--ageing", "inf"], "--ageing"),
         (["switch", "pair:a", "pair:b", "--table-size", "0"], "--table-size"),
         (["switch", "pair:a", "pair:b", "--table-size", "99999999999"], "--table-size"),
         (["switch", "pair:a", "pair:b", "--access", "pair:c=1"], "names no port: write one of pair:a, pair:b"),
-        (["switch", "pair:a", "pair:b", "--access", "3=1"], "names no port"),
-        (["switch", "pair:a", "pair:b", "--access", "1=4095"], "'4095' is no VLAN: they are numbered 1 to 4094"),
-        (["switch", "pair:a", "pair:b", "--trunk", "1=1,x"], "'x' is no VLAN"),
+        (["switch", "pair:a", "pair:b", "--access", "3=1"], ": --access: '3=1' names no port"),
+        (["switch", "pair:a", "pair:b", "--access", "9" * 5000 + "=1"], "names no port"),
+        (["switch", "pair:a", "pair:b", "--trunk", "1=" + "9" * 5000], "is no VLAN"),
+        (["switch", "pair:a", "pair:b", "--trunk", "3=1"], ": --trunk: '3=1' names no port"),
+        (["switch", "pair:a", "pair:b", "--access", "1=5", "--access", "pair:a=6"], ": --access: 'pair:a=6' gives pair:a a second VLAN"),
+        (["switch", "pair:a", "pair:b", "--access", "1=4095"], ": --access: '4095' is no VLAN: they are numbered 1 to 4094"),
+        (["switch", "pair:a", "pair:b", "--trunk", "1=1,x"], ": --trunk: 'x' is no VLAN"),
         (["switch", "pair:a", "pair:b", "--access", "1"], "names no port"),
     ],
 )  # fmt: skip
@@ -94,22 +104,46 @@ def test_an_error_of_the_system_is_status_1_and_one_line(plugin: dict[str, str])
     assert "the device has caught fire" in line_of(netbe("info", "faulty0", env=plugin), 1)
 
 
-def test_a_frame_that_the_backend_does_not_take_is_status_1() -> None:
-    assert "longer than the" in line_of(netbe("gen", "pair:a", "--size", 70000, "--count", 1), 1)
+def test_the_largest_numbers_that_are_taken_do_no_harm() -> None:
+    most, rate = str((1 << 63) - 1), "9" * 308
+    for words in (
+        ("gen", "pair:a", "--count", most, "--rate", rate, "--duration", "0.1", "--json"),
+        ("sink", "pair:a", "--count", most, "--duration", "0.1", "--json"),
+    ):
+        done = in_process(*words)
+        assert (done.status, done.err) == (0, "")
+        assert done.json["frames"] >= 0
+
+
+def test_an_error_with_lines_in_it_is_one_line() -> None:
+    assert "control character" in line_of(in_process("info", "pair\n:a"), 2)
+    assert "--on" in line_of(in_process("info", "pair:a", "--on\nit"), 2)
 
 
 def test_a_fault_of_the_program_is_one_line_too(plugin: dict[str, str]) -> None:
     assert "wirex" in line_of(netbe("info", "wirex", env=plugin), 1)
 
 
-@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_fault_of_the_command_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(ZeroDivisionError("of\nours")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("netbe: ZeroDivisionError: of ours (")
+    assert "netbe --debug COMMAND" in said
+
+
+@pytest.mark.parametrize("how", ["--debug", "1", "on", "foo"])
 def test_where_an_error_comes_from_is_shown_on_demand(how: str, plugin: dict[str, str]) -> None:
-    words = ["--debug"] if how == "option" else []
-    env = {**plugin, **({} if words else {"NETBE_DEBUG": "1"})}
+    words = ["--debug"] if how == "--debug" else []
+    env = {**plugin, **({} if words else {"NETBE_DEBUG": how})}
     done = netbe(*words, "info", "faulty0", env=env)
     assert done.status == 1
     assert "Traceback" in done.err
     assert "in open_faulty" in done.err
+
+
+@pytest.mark.parametrize("no", ["", "0", "off", "False"])
+def test_the_variable_can_say_that_it_is_not_wanted(no: str, plugin: dict[str, str]) -> None:
+    line_of(netbe("info", "faulty0", env={**plugin, "NETBE_DEBUG": no}), 1)
 
 
 def test_two_distributions_with_one_prefix_are_told_of_and_one_can_be_preferred(

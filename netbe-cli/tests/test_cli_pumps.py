@@ -169,7 +169,8 @@ def test_vlans_are_given_by_the_name_of_a_port_or_its_number(
     wires = [make_wire(), make_wire(), make_wire()]
     a, b, c = wires
     one, two, three = range(1, 4) if by_number else (one.name for one in wires)
-    words = ("--access", f"{one}=10", "--access", f"{two}=20", "--trunk", f"{three}=10,20", "--table")
+    trunk = ("--trunk", f"{three}=10", "--trunk", "3=20")
+    words = ("--access", f"{one}=10", "--access", f"{two}=20", *trunk, "--table")
     with Netbe("switch", *wires, *words, "--json", env=plugin) as running:
         a.ours.send(frame(255, 1))
         assert c.ours.recv(100) == frame(255, 1, tag=10)
@@ -184,6 +185,17 @@ def test_vlans_are_given_by_the_name_of_a_port_or_its_number(
         ("02", 20, b.name),
         ("03", 10, c.name),
     }
+
+
+def test_a_trunk_with_an_access_vlan_has_it_untagged(wire: Wire, other: Wire, plugin: dict[str, str]) -> None:
+    words = ("--trunk", "1=20", "--access", "1=10", "--trunk", "2=all", "--json")
+    with Netbe("switch", wire, other, *words, env=plugin) as running:
+        wire.ours.send(frame(255, 1))
+        assert other.ours.recv(100) == frame(255, 1, tag=10)
+        wire.ours.send(frame(255, 1, tag=20))
+        assert other.ours.recv(100) == frame(255, 1, tag=20)
+        running.signal(signal.SIGINT)
+        assert running.done().status == 0
 
 
 def test_a_trunk_of_all_vlans_takes_any(wire: Wire, other: Wire, plugin: dict[str, str]) -> None:

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Arguments and options that several commands share, and what a shell completes them to."""
 
+import math
 import os
 import re
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import typer
+
+MOST = (1 << 63) - 1
+"""Of whatever is counted."""
+
+SHORTEST, LONGEST = 0.05, 1e6
+"""Seconds between two prints of rates."""
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -49,7 +57,43 @@ def parse_rate(text: str) -> float:
     rate = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
     if not rate:
         raise typer.BadParameter(f"{text!r} is not a number above 0 such as 500, 10k or 1.5M")
+    if not math.isfinite(rate):
+        raise typer.BadParameter(
+            f"{text!r} is no rate, it is without end: flat out is what you get without --rate"
+        )
     return rate
+
+
+def whole_number(low: int, high: int = MOST) -> Callable[[object], int]:
+    """A parser of whole numbers from `low` to `high`."""
+
+    def parse(given: object) -> int:  # a default is a number already
+        text = str(given)
+        if not re.fullmatch("-?[0-9]+", text, re.ASCII) or text.startswith("-"):
+            raise typer.BadParameter(f"{text!r} is not a whole number of at least {low}")
+        # Python refuses to read thousands of digits.
+        number = int(text) if len(text.lstrip("0")) <= len(str(MOST)) else math.inf
+        if number < low:
+            raise typer.BadParameter(f"{text!r} is not a whole number of at least {low}")
+        if number > high:
+            raise typer.BadParameter(f"{text!r} is more than {high}, the most it can be")
+        return int(number)
+
+    return parse
+
+
+def one_of(*words: str) -> Any:  # noqa: ANN401 - arguments of typer's
+    """What an option is that takes one of some words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(words)}")
+        return text
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return {"parser": parse, "autocompletion": complete, "metavar": "|".join(words)}
 
 
 def parse_mac(text: str) -> bytes:
@@ -64,6 +108,13 @@ def parse_seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?|\.[0-9]+", str(text)):  # a default is a float already
         raise typer.BadParameter(f"{text!r} is no number of seconds such as 10 or 0.5")
     return float(text)
+
+
+def _parse_interval(text: str) -> float:
+    seconds = parse_seconds(text)
+    if not SHORTEST <= seconds <= LONGEST:
+        raise typer.BadParameter(f"{text!r} is not from {SHORTEST} to {LONGEST:.0f} seconds")
+    return seconds
 
 
 def examples(*lines: str) -> str:
@@ -82,7 +133,8 @@ NameA = Annotated[str, _backend("A")]
 NameB = Annotated[str, _backend("B")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Count = Annotated[
-    int | None, typer.Option("--count", "-c", min=1, metavar="N", help="End after so many frames.")
+    int | None,
+    typer.Option("--count", "-c", parser=whole_number(1), metavar="N", help="End after so many frames."),
 ]
 Duration = Annotated[
     float | None,
@@ -91,9 +143,12 @@ Duration = Annotated[
 Interval = Annotated[
     float | None,
     typer.Option(
-        "--interval", min=0.05, max=1e6, metavar="SECONDS", help="Print rates as a JSON line each time."
+        "--interval", parser=_parse_interval, metavar="SECONDS", help="Print rates as a JSON line each time."
     ),
 ]
+OnFull = Literal["wait", "drop"]
+"""What to do with a frame for a full port."""
+
 OnFullWait = Annotated[
     float,
     typer.Option(

@@ -7,15 +7,17 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from netbe_cli.arguments import examples
 from netbe_cli.commands import backends, bridge, doctor, gen, info, sink, switch, vale
-from netbe_cli.failures import report, reporting
+from netbe_cli.failures import DEBUG, Command, report, reporting
 
 
-def _group(name: str, text: str) -> typer.Typer:
+def _group(name: str, text: str, kind: type[TyperGroup] = TyperGroup) -> typer.Typer:
     return typer.Typer(
         name=name,
+        cls=kind,
         help=text,
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -24,7 +26,7 @@ def _group(name: str, text: str) -> typer.Typer:
     )
 
 
-app = _group("netbe", "Ethernet by name: bridge, switch, generate, count and inspect.")
+app = _group("netbe", "Ethernet by name: bridge, switch, generate, count and inspect.", Command)
 for name, module in (
     ("backends", backends),
     ("info", info),
@@ -56,11 +58,11 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="NETBE_DEBUG", help="Show where an error comes from.")
+        bool, typer.Option("--debug", help=f"Show where an error comes from; so does {DEBUG}=1.")
     ] = False,
 ) -> None:
     if debug:
-        os.environ["NETBE_DEBUG"] = "1"
+        os.environ[DEBUG] = "1"
 
 
 click_command = typer.main.get_command(app)

@@ -1,24 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """``netbe bridge A B``: join two backends back to back."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from netbe_cli.arguments import Duration, Interval, Json, NameA, NameB, OnFullWait
+from netbe_cli.arguments import Duration, Interval, Json, NameA, NameB, OnFull, OnFullWait, one_of
 
 EXAMPLES = (
     "netbe bridge tap0 tap1",
     "netbe bridge tap0,netns=blue tap1 --duration 60 --json",
 )
-
-
-class OnFull(StrEnum):
-    """What to do with a frame for a full port."""
-
-    wait = "wait"
-    drop = "drop"
 
 
 def command(
@@ -29,10 +21,10 @@ def command(
         OnFull,
         typer.Option(
             "--on-full",
-            metavar="wait|drop",
             help="A frame for a full port waits, at most --wait; or is dropped.",
+            **one_of("wait", "drop"),
         ),
-    ] = OnFull.wait,
+    ] = "wait",
     wait: OnFullWait = 0.1,
     interval: Interval = None,
     json: Json = False,
@@ -42,5 +34,5 @@ def command(
     from netbe_cli.pumping import opened, run  # noqa: PLC0415
 
     with opened((a, b)) as (one, other):
-        pump = netbe.Bridge(one, other, on_full=on_full.value, wait=wait)
+        pump = netbe.Bridge(one, other, on_full=on_full, wait=wait)
         run(pump, duration=duration, interval=interval, json=json)

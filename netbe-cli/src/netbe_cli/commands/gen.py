@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netbe_cli.arguments import Count, Duration, Json, Name, parse_mac, parse_rate
+from netbe_cli.arguments import MOST, Count, Duration, Json, Name, parse_mac, parse_rate, whole_number
 
 if TYPE_CHECKING:
+    from netbe import Backend
     from netbe.traffic import Generator
     from netbe_cli.signals import Ending
 
@@ -28,7 +29,10 @@ def _mac(text: str) -> str:
 def command(
     name: Name,
     size: Annotated[
-        int, typer.Option("--size", "-s", min=14, metavar="BYTES", help="Length of a frame.")
+        int,
+        typer.Option(
+            "--size", "-s", parser=whole_number(14), metavar="BYTES", help="Length of a frame, 14 or more."
+        ),
     ] = 60,
     rate: Annotated[
         float | None,
@@ -49,7 +53,10 @@ def command(
         str, typer.Option("--src", callback=_mac, metavar="MAC", help="Source.")
     ] = "02:00:00:00:00:01",
     stream: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="Number of the stream, where several meet.")
+        int,
+        typer.Option(
+            parser=whole_number(0, 65535), metavar="N", help="Number of the stream, where several meet."
+        ),
     ] = 0,
     json: Json = False,
 ) -> None:
@@ -63,6 +70,7 @@ def command(
 
     addresses = {"destination": parse_mac(destination), "source": parse_mac(source)}
     with netbe.open(name) as backend, ending(duration) as end:
+        _check_size(size, backend)
         with Generator(backend, size=size, stream=stream, **addresses) as generator:
             _send(generator, end, rate, count)
             seconds = end.elapsed
@@ -70,12 +78,20 @@ def command(
     _report(name, size, generator.sent, seconds, generator.full, sum(drops.values()), json=json)
 
 
+def _check_size(size: int, backend: "Backend") -> None:
+    if not backend.min_frame <= size <= backend.max_frame:
+        raise typer.BadParameter(
+            f"{backend.name} takes frames of {backend.min_frame} to {backend.max_frame} bytes, not of {size}",
+            param_hint="--size",
+        )
+
+
 def _send(generator: "Generator", end: "Ending", pps: float | None, count: int | None) -> None:
     while not end.due and (count is None or generator.sent < count):
         sent = generator.sent
         due = None if count is None else count - sent
         if pps is not None:
-            owed = int(end.elapsed * pps) + 1 - sent
+            owed = int(min(end.elapsed * pps, MOST)) + 1 - sent
             if owed <= 0:
                 end.sleep(min((sent - end.elapsed * pps + 1) / pps, _TURN))
                 continue
