@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ BUFFERS = 2304
 that receivers hold above that: enough for one to be far behind."""
 
 AGEING_SECONDS = 300
-ATTEMPTS = 1000
-"""At a folder that others take away and make again."""
+PATIENCE = 5.0
+"""Seconds for attempts at a folder that others take away and make again."""
 MODE = 0o600
 
 
@@ -143,10 +144,12 @@ def _attach(name: str, request: Request) -> object:
     config.rings, config.slots, config.nbufs = request.rings, request.slots, BUFFERS
     config.wait, config.pipe = request.wait, request.pipe
     config.ageing_ns = AGEING_SECONDS * 10**9
-    for _ in range(ATTEMPTS):
+    finish = time.monotonic() + PATIENCE
+    while True:
         _make_folders(folder, request.mode)
         result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
-        if result != -errno.ENOENT:  # the last member has taken the folder away meanwhile
+        # Else the last member has taken the folder away meanwhile.
+        if result != -errno.ENOENT or time.monotonic() > finish:
             break
     if result < 0:
         raise _why_not(-result, name, folder)

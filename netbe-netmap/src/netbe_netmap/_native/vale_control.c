@@ -17,7 +17,9 @@
 #include "vale_memory.h"
 
 #define LOCK_PAUSE_NS 1000000
-#define ATTEMPTS 1000u /* at a control file that others take away and make again */
+
+/* A file with a lease of somebody's is EAGAIN at once, and not after the 45 seconds that he has to give it up. */
+#define OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 
 /*
  * All of this process.  A lock belongs to the file as it was opened, and so
@@ -63,7 +65,7 @@ static int
 open_known(int *fd, const char *path, int flags, uint32_t mode)
 {
 	pthread_mutex_lock(&all_lock);
-	*fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+	*fd = open(path, flags | OPEN_FLAGS, mode);
 	pthread_mutex_unlock(&all_lock);
 	return *fd;
 }
@@ -97,20 +99,34 @@ vale_socket_path(const struct vale_files *f, char path[VALE_PATH + 32], uint32_t
 	snprintf(path, VALE_PATH + 32, "%s/s%u.%u.%u%c", f->folder, index, gen, ring, way);
 }
 
+int
+vale_open(const char *path)
+{
+	return open(path, O_RDWR | OPEN_FLAGS);
+}
+
+/* Before another attempt; however many there are, they have VALE_LOCK_MS together. */
+static int
+pause_since(const struct timespec *begun)
+{
+	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS}, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if ((now.tv_sec - begun->tv_sec) * 1000 + (now.tv_nsec - begun->tv_nsec) / 1000000 >= VALE_LOCK_MS)
+		return -ETIMEDOUT;
+	nanosleep(&pause, NULL);
+	return 0;
+}
+
 /* One who holds it does so for a moment; one who never lets go costs an error, not a hang. */
 static int
-lock(int fd)
+lock(int fd, const struct timespec *begun)
 {
-	struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS}, begun, now;
-
-	clock_gettime(CLOCK_MONOTONIC, &begun);
 	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 >= VALE_LOCK_MS)
-			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		int rc = errno != EWOULDBLOCK && errno != EINTR ? -errno : pause_since(begun);
+
+		if (rc != 0)
+			return rc;
 	}
 	return 0;
 }
@@ -130,10 +146,10 @@ int
 vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd)
 {
 	struct stat ours, there;
-	int again = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc;
+	int again = vale_open(path), rc;
 
 	if (again < 0)
-		return -errno;
+		return errno == EAGAIN ? -EPROTO : -errno; /* nobody has a lease of a file that we have open: it is another */
 	if (fstat(fd, &ours) != 0 || fstat(again, &there) != 0 || ours.st_ino != there.st_ino ||
 	    ours.st_dev != there.st_dev)
 		rc = -EPROTO;
@@ -146,7 +162,10 @@ vale_map_again(void *window, size_t at, size_t bytes, const char *path, int fd)
 int
 vale_files_lock(struct vale_files *f)
 {
-	return lock(f->control_fd);
+	struct timespec begun;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	return lock(f->control_fd, &begun);
 }
 
 void
@@ -163,6 +182,28 @@ current(int fd, const char *path)
 
 	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
 	       ours.st_dev == there.st_dev;
+}
+
+/* Opens and locks the one that is there now: who locks it may be about to take it away. */
+static int
+open_control(struct vale_files *f, const char *path, int flags)
+{
+	struct timespec begun;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	do {
+		if (open_known(&f->control_fd, path, flags, f->mode) >= 0) {
+			rc = lock(f->control_fd, &begun);
+			if (rc != 0 || current(f->control_fd, path))
+				return rc;
+			close_known(&f->control_fd);
+		} else if (errno != EAGAIN) {
+			return -errno;
+		}
+		rc = pause_since(&begun);
+	} while (rc == 0);
+	return rc;
 }
 
 static int
@@ -216,16 +257,7 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	strcpy(f->folder, folder);
 	f->control_bytes = VALE_TABLE + table_bytes;
 	control_path(folder, path);
-	for (uint32_t attempt = 0;; attempt++) {
-		if (attempt == ATTEMPTS)
-			return -ETIMEDOUT;
-		if (open_known(&f->control_fd, path, O_RDWR | (make ? O_CREAT : 0), mode) < 0)
-			return -errno;
-		rc = lock(f->control_fd);
-		if (rc != 0 || current(f->control_fd, path))
-			break;
-		close_known(&f->control_fd); /* the last member has just taken it away */
-	}
+	rc = open_control(f, path, O_RDWR | (make ? O_CREAT : 0));
 	if (rc == 0 && fstat(f->control_fd, &st) != 0)
 		rc = -errno;
 	if (rc == 0) {

@@ -37,6 +37,8 @@ void vale_files_close(struct vale_files *f);
 /* A region's file with a lock that dies with us; -1 and errno. */
 int vale_files_own(struct vale_files *f, uint32_t index, uint32_t gen);
 
+/* A file of the switch; EAGAIN: somebody keeps it from being opened now. */
+int vale_open(const char *path);
 /* Gives a file its memory now: an error here, and not a signal later. */
 int vale_allocate(int fd, size_t bytes);
 /*

@@ -28,7 +28,7 @@ vale_alive(const struct vale_files *f, uint32_t index, uint32_t gen)
 	bool held;
 
 	vale_region_path(f, path, index, gen);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = vale_open(path);
 	if (fd < 0)
 		return errno != ENOENT;
 	held = fcntl(fd, F_OFD_GETLK, &probe) != 0 || probe.l_type != F_UNLCK;
@@ -107,7 +107,7 @@ unread(const struct vale_files *f, uint32_t index, uint64_t living)
 		return false;
 	l = vale_layout(m.rings, m.slots, m.nbufs);
 	vale_region_path(f, path, index, m.gen);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = vale_open(path);
 	region = fd < 0 ? NULL : vale_window_new(l.bytes, l.bytes);
 	if (region != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= l.bytes &&
 	    vale_window_map(region, 0, l.bytes, fd) == 0) {
@@ -242,7 +242,7 @@ vale_list(const char *folder, struct vale_info *out, uint32_t n)
 		info->alive = vale_alive(&f, i, m.gen);
 		found++;
 		vale_region_path(&f, path, i, m.gen);
-		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		fd = vale_open(path);
 		if (fd < 0)
 			continue;
 		region = vale_window_new(VALE_HEAD, VALE_HEAD);

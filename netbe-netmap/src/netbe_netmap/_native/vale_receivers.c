@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Whom a tx ring sends to: members as they come and go. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,7 +36,7 @@ meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 	if (t->buf == NULL)
 		t->buf = calloc(VALE_LANE, sizeof(*t->buf));
 	vale_region_path(&v->files, path, p, m->gen);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = vale_open(path);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= VALE_HEAD) {

@@ -5,7 +5,6 @@
  * to its sender, lane by lane, in order.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +41,7 @@ meet(struct vale_ring *q, uint32_t p, const struct vale_member *m)
 	int fd;
 
 	vale_region_path(&v->files, path, p, m->gen);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = vale_open(path);
 	if (fd < 0)
 		return errno == ENOENT;
 	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= layout.bytes) {
