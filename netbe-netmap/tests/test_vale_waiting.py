@@ -2,7 +2,9 @@
 """Receivers that are full: with `wait` nothing is lost and sleepers are woken; without it, drops are counted."""
 
 import contextlib
+import os
 import select
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -288,6 +290,39 @@ with attach("echo", wait=True) as b:
         assert slow <= 3
         a.send(frame(mac(2), 1, b"stop"))
         assert line(child) == "done"
+
+
+def lose_wake_ups(folder: Path) -> None:
+    """Take away what tells this process's receivers of frames, as a look that comes at the wrong time does."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        if not entry.is_socket():
+            continue
+        with socket.socket(fileno=os.dup(int(entry.name))) as one:
+            name = str(one.getsockname())
+            if name.startswith(f"{folder}/") and name.endswith("r"):
+                with contextlib.suppress(BlockingIOError):
+                    found += len(one.recv(1, socket.MSG_DONTWAIT))
+    assert found == 1
+
+
+def test_an_event_loop_is_told_of_frames_that_a_look_left_to_the_next_one(folder: Path) -> None:
+    sent = [frame(EVERYBODY, 1, number.to_bytes(2)) for number in range(200)]
+    got: list[bytes | None] = []
+    with ports("a", "b") as (a, b), netbe.EventLoop() as loop:
+        event = loop.add(b, lambda _: got.append(b.recv()))
+        event.enable()
+        assert loop.step(0) == 0
+        assert not b.pending
+        for one in sent:
+            a.send(one)
+        lose_wake_ups(folder)
+        got.append(b.recv())
+        while loop.step(0):
+            assert b.pending == (len(got) < len(sent))
+        assert got == sent
+        assert not b.pending
+    assert b.stats.dropped == 0
 
 
 def test_sizes_here_agree() -> None:

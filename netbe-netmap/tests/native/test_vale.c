@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Members of an embedded switch in one process, and what a hostile one, or an unlucky moment, does to the others. */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,6 +51,29 @@ takes(struct vale *v)
 		CHECK(port->release(port, 1) == 0);
 	}
 	return text;
+}
+
+/* More than its turn has room for, told of before it asked to be told: no wake-up comes for what stays in the lane. */
+static void
+a_sleeper_is_told_of_what_its_last_look_left(void)
+{
+	struct vale *v = attach("receiver"), *sender = attach("sender");
+	struct netbe_port *port = v->ring[0].port;
+	struct pollfd wait = {.fd = port->rx_wait.fd, .events = POLLIN};
+	const uint8_t n = 100; /* there are buffers for so many */
+
+	CHECK(takes(v) == -1);
+	for (uint8_t i = 0; i < n; i++)
+		sends(sender, i);
+	CHECK(port->arm(port, NETBE_ARM_RX) == 0);
+	for (uint8_t i = 0; i < n; i++) {
+		CHECK(takes(v) == i);
+		CHECK((port->pending(port) > 0) == (i < n - 1));
+	}
+	CHECK(poll(&wait, 1, 0) == 0);
+	CHECK(takes(v) == -1 && port->pending(port) == 0);
+	vale_detach(sender);
+	vale_detach(v);
 }
 
 static uint32_t
@@ -118,6 +142,7 @@ int
 main(void)
 {
 	snprintf(folder, sizeof(folder), "/dev/shm/netbe-test-%d", (int)getpid());
+	a_sleeper_is_told_of_what_its_last_look_left();
 	pages_of_a_file_cut_short_cost_no_mapping_each(true);
 	pages_of_a_file_cut_short_cost_no_mapping_each(false);
 	CHECK(access(folder, F_OK) != 0);

@@ -27,6 +27,7 @@ static const struct nm_ops ops = {
     .stuck = vale_stuck,
     .rxsync = vale_rxsync,
     .arm = vale_arm,
+    .pending = vale_pending,
 };
 
 /* Under the lock: a free number, and that the name is not taken. */

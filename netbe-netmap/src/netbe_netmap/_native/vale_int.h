@@ -158,6 +158,7 @@ int vale_stuck(void *ctx, const struct netbe_frame *first);
 int vale_rx_begin(struct vale_ring *q);
 void vale_rx_end(struct vale_ring *q);
 int vale_rxsync(void *ctx);
+int vale_pending(void *ctx);
 
 /* --- vale_wake.c */
 

@@ -273,6 +273,19 @@ fill(struct vale_ring *q)
 	q->turn_ring = (q->turn_ring + (q->turn == 0)) % VALE_RINGS;
 }
 
+/* What a sync has left in the lanes: its senders have told us of it, and will not again. */
+int
+vale_pending(void *ctx)
+{
+	const struct vale_ring *q = ctx;
+
+	for (uint32_t r = 0; r < VALE_RINGS; r++)
+		for (uint64_t left = q->active[r]; left != 0; left &= left - 1)
+			if (unread_in(q, &q->from[(uint32_t)__builtin_ctzll(left) * VALE_RINGS + r]) != 0)
+				return 1;
+	return 0;
+}
+
 int
 vale_rxsync(void *ctx)
 {
