@@ -140,7 +140,7 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documents without a warning, and run every code block in them."""
+    """Build the documents without a warning, and run the commands and Python blocks in them."""
     install(session, *DOCUMENTING, "pytest>=8.4")
     out = Path(session.create_tmp()) / "html"
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-b", "html", "docs", str(out))

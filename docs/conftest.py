@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every code block of the documents is a test: run with ``pytest docs``.
+"""Every command and every Python block of the pages is a test: run with ``pytest docs``.
 
 - ``python`` blocks of a page run one after the other in one namespace; their assertions say what is true.
 - ``console`` blocks: each ``$ command`` runs in the page's one shell, must succeed, and must print what the
   page shows; ``...`` stands for anything. The shell begins in an empty folder.
-- ``text``, ``c``, ``toml`` and ``ini`` blocks are shown, not run.
+- ``python file=PATH`` and ``toml file=PATH`` blocks are files that the page's shell finds in its folder.
+- Blocks of other languages are shown; none of them is a command.
+- Of the READMEs the Python blocks run (``test_readmes.py``).
 
-A page may say what it takes: ``<!-- needs: root ip ping -->`` runs it only where the tests are root with
-/dev/net/tun and these programs are there; ``<!-- begins: checkout -->`` puts its shell into a fresh copy of
-the repository.
+A page, or one section of it, may say what it takes: ``<!-- needs: root ip ping -->`` runs it only where the
+tests are root with /dev/net/tun and these programs are there. ``<!-- begins: checkout -->`` puts a page's shell
+into a fresh copy of the repository, ``<!-- begins: network -->`` that of root into a network of its own.
 """
 
 import doctest
@@ -40,14 +42,16 @@ class _Shell:
 
     def __init__(self, page: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="netbe-docs-"))
-        if "<!-- begins: checkout -->" in page.read_text():
+        text = page.read_text()
+        if "<!-- begins: checkout -->" in text:
             listed = subprocess.check_output(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT)
             for name in filter(None, listed.decode().split("\0")):
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self._bash = subprocess.Popen(
-            ["bash"],
+        alone = "<!-- begins: network -->" in text and os.geteuid() == 0
+        self._bash = subprocess.Popen(  # noqa: S603 - our own two commands
+            ["unshare", "--net", "bash"] if alone else ["bash"],
             cwd=self.folder,
             env={**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"},
             stdin=subprocess.PIPE,
@@ -97,8 +101,13 @@ def _end(namespace: dict[str, object]) -> None:
 
 @pytest.fixture(autouse=True)
 def _needs(request: pytest.FixtureRequest) -> None:
-    needed = re.search(r"<!-- needs: (.*?) -->", Path(request.node.fspath).read_text())
-    words = needed[1].split() if needed else []
+    example = getattr(request.node, "example", None)
+    if example is None:
+        return
+    before = Path(request.node.fspath).read_text().splitlines()[: example.line]
+    headings = [number for number, line in enumerate(before) if line.startswith("## ")] or [len(before)]
+    here = "\n".join(before[: headings[0]] + before[headings[-1] :])
+    words = " ".join(re.findall(r"<!-- needs: (.*?) -->", here)).split()
     if "root" in words:
         need_lab()
     need_programs(*(word for word in words if word != "root"))
