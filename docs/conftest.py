@@ -4,13 +4,14 @@
 - ``python`` blocks of a page run one after the other in one namespace; their assertions say what is true.
 - ``console`` blocks: each ``$ command`` runs in the page's one shell, must succeed, and must print what the
   page shows; ``...`` stands for anything. The shell begins in an empty folder.
-- ``python file=PATH`` and ``toml file=PATH`` blocks are files that the page's shell finds in its folder.
+- ``{code-block}`` with a caption is a file of that name, which the page's shell finds in its folder.
 - Blocks of other languages are shown; none of them is a command.
 - Of the READMEs the Python blocks run (``test_readmes.py``).
 
 A page, or one section of it, may say what it takes: ``<!-- needs: root ip ping -->`` runs it only where the
 tests are root with /dev/net/tun and these programs are there. ``<!-- begins: checkout -->`` puts a page's shell
-into a fresh copy of the repository, ``<!-- begins: network -->`` that of root into a network of its own.
+into a fresh copy of the repository, ``<!-- begins: network -->`` that of root into a network of its own;
+``<!-- begins: installing -->`` has pip install into the page's folder.
 """
 
 import doctest
@@ -21,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +31,8 @@ from pathlib import Path
 import pytest
 from needs import need_lab, need_programs
 from sybil import Example, Sybil
-from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.myst import CodeBlockParser
 
 ROOT = Path(__file__).parent.parent
 _LIMIT_SECONDS = 240
@@ -48,12 +51,16 @@ class _Shell:
             for name in filter(None, listed.decode().split("\0")):
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
+        installing = {}
+        if "<!-- begins: installing -->" in text:
+            installing["PIP_PREFIX"] = str(self.folder / "installed")
+            installing["PYTHONPATH"] = sysconfig.get_path("purelib", vars={"base": installing["PIP_PREFIX"]})
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         alone = "<!-- begins: network -->" in text and os.geteuid() == 0
         self._bash = subprocess.Popen(  # noqa: S603 - our own two commands
             ["unshare", "--net", "bash"] if alone else ["bash"],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"},
+            env={**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", **installing},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,10 +88,26 @@ class _Shell:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _run_console(example: Example) -> str | None:
+def _shell(example: Example) -> _Shell:
     shell = example.namespace.get("shell")
-    if shell is None:
+    if not isinstance(shell, _Shell):
         shell = example.namespace["shell"] = _Shell(Path(example.path))
+    return shell
+
+
+def _write(example: Example) -> None:
+    options = example.region.lexemes.get("options") or {}
+    if "caption" in options:
+        (_shell(example).folder / options["caption"]).write_text(str(example.parsed))
+
+
+def _run_python(example: Example) -> None:
+    _write(example)
+    PythonEvaluator()(example)
+
+
+def _run_console(example: Example) -> str | None:
+    shell = _shell(example)
     for match in _COMMAND.finditer(str(example.parsed)):
         printed, status = shell.run(match["command"])
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -126,7 +149,11 @@ def _switches() -> Iterator[None]:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="console", evaluator=_run_console)],
+    parsers=[
+        CodeBlockParser(language="python", evaluator=_run_python),
+        CodeBlockParser(language="toml", evaluator=_write),
+        CodeBlockParser(language="console", evaluator=_run_console),
+    ],
     patterns=["*.md"],
     teardown=_end,
     fixtures=["_needs", "_switches"],

@@ -76,8 +76,8 @@ class Backend(abc.ABC):
     def _transmit(self, frame: bytes) -> None:
         """Send one frame, with a header of `device_hdr_len` bytes in front. Must not block.
 
-        Raises `BackendFull` when there is no room now, another `NetbeError` when it cannot be sent. Plain
-        `OSError`s are translated.
+        Raises `BackendFull` when there is no room now, another `NetbeError` when it cannot be sent. A plain
+        `OSError` is translated.
         """
         raise NotSupportedError(f"{self.name} cannot send")
 
