@@ -122,6 +122,17 @@ def test_doctor_looks_at_everything_and_says_what_to_do() -> None:
             assert finding["state"] == "ok"
 
 
+def test_doctor_fails_where_something_is_broken_and_only_there(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, str]
+) -> None:
+    states = ["ok", "missing", "warning"]
+    monkeypatch.setattr(checkup, "examine", lambda: [checkup.Finding("a", one, "b", "c") for one in states])
+    assert in_process("doctor").status == in_process("doctor", "--json").status == 0
+    states.append("broken")
+    assert in_process("doctor").status == in_process("doctor", "--json").status == 1
+    assert netbe("doctor", env=broken).status == 1
+
+
 def test_doctor_puts_advice_below_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [checkup.Finding("a", "ok", "fine"), checkup.Finding("bcd", "missing", "gone", "get one")]
     monkeypatch.setattr(checkup, "examine", lambda: findings)

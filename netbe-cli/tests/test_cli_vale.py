@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -83,6 +84,7 @@ def test_switches_pipes_ports_counters_memory_and_owners_are_listed_as_json(fold
     one, other = found["vale0"]["ports"]
     assert (one["alive"], one["pid"]) == (True, os.getpid())
     assert one["program"] == Path("/proc/self/comm").read_text().strip()
+    assert one["uid"] == os.geteuid()
     assert (one["rings"], one["slots"]) == (1, 1024)
     assert 1 << 20 < one["bytes"] < 8 << 20
     assert found["vale0"]["bytes"] >= one["bytes"] + other["bytes"]
@@ -97,9 +99,20 @@ def test_the_table_has_a_line_for_each_port_and_one_for_each_switch() -> None:
         done = in_process("vale", "list")
     assert (done.status, done.err) == (0, "")
     head, one, other, empty, switch = done.out.splitlines()
-    assert head.split() == ["port", "owner", "pid", "program", "sent", "received", "memory", "dropped"]
+    assert head.split() == [
+        "port",
+        "state",
+        "pid",
+        "program",
+        "user",
+        "sent",
+        "received",
+        "memory",
+        "dropped",
+    ]
     program = Path("/proc/self/comm").read_text().strip()
-    assert one.split()[:6] == ["vale0:a", "alive", str(os.getpid()), program, "1", "0"]
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert one.split()[:7] == ["vale0:a", "alive", str(os.getpid()), program, user, "1", "0"]
     assert other.split()[:2] == ["vale0:b", "alive"]
     assert empty == ""
     assert re.fullmatch(r"vale0: 2 ports, [0-9.]+ MiB of memory", switch)
@@ -133,7 +146,7 @@ def test_an_empty_folder_of_a_switch_is_shown_and_what_is_no_switch_is_not(folde
     (folder / "other").mkdir()
     (folder / "vale8").touch()
     assert {name: switch["ports"] for name, switch in listed(folder).items()} == {"vale7": []}
-    assert in_process("vale", "list").out.startswith("vale7: 0 ports, 0.0 MiB of memory; nobody is left")
+    assert in_process("vale", "list").out.startswith("vale7: an empty folder, no switch: the first to attach")
 
 
 def test_a_switch_that_cannot_be_read_hides_no_other_and_makes_it_fail(folder: Path) -> None:
@@ -147,6 +160,7 @@ def test_a_switch_that_cannot_be_read_hides_no_other_and_makes_it_fail(folder: P
     assert (done.status, as_json.status) == (1, 1)
     assert done.out.splitlines()[1].startswith("vale9:a ")
     assert [line.partition(":")[0] for line in done.out.splitlines()[3:]] == ["vale7", "vale8", "vale9"]
+    assert f"\nvale8: error: the files in {folder}/vale8 are of another version" in done.out
     errors = {switch["name"]: switch["error"] for switch in json.loads(as_json.out)["switches"]}
     assert "of another version, or no switch" in errors["vale8"]
     assert errors["vale9"] is None
@@ -241,6 +255,47 @@ def test_doctor_shows_what_the_dead_have_left_and_nothing_of_the_living(folder: 
         finding = examined()[1]
         assert (finding.state, finding.found) == ("warning", "left behind by processes that died: vale1")
         assert finding.advice.endswith(f"rm -r {folder}/vale1")
+
+
+def test_doctor_shows_a_switch_that_cannot_be_read_beside_the_others_with_its_own_advice(
+    folder: Path,
+) -> None:
+    (folder / "vale2").mkdir()
+    (folder / "vale2" / "control").write_bytes(b"\x01" * 100_000)
+    killed("vale3:a")
+    place, junk, leftover = examined()
+    assert place.state == "ok"
+    assert (junk.state, junk.advice) == ("warning", "end the programs that use it, then remove that folder")
+    assert junk.found == f"vale2: the files in {folder}/vale2 are of another version, or no switch"
+    assert leftover.found == "left behind by processes that died: vale3"
+
+
+def test_doctor_says_where_switches_cannot_be(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("NETBE_VALE_FOLDER", "lab")
+    (finding,) = examined()
+    assert finding.found == "NETBE_VALE_FOLDER='lab' is no absolute path"
+    assert finding.advice.startswith("write it from the root")
+    monkeypatch.setenv("NETBE_VALE_FOLDER", str(folder / "one" / "two"))
+    (finding,) = examined()
+    assert (finding.state, finding.found) == (
+        "warning",
+        f"{folder}/one/two cannot be made: {folder}/one is not there",
+    )
+
+
+@pytest.mark.parametrize(("kind", "state"), [("ext4", "warning"), ("tmpfs", "ok"), ("", "ok")])
+def test_doctor_warns_of_a_folder_that_is_not_in_memory(
+    kind: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "_file_system", lambda path: kind)
+    (finding,) = examined()
+    assert finding.state == state
+    assert ("ext4, and not in memory" in finding.found) == (kind == "ext4")
+
+
+def test_the_kind_of_a_file_system_is_found(folder: Path) -> None:
+    assert checkup._file_system(folder) == "tmpfs"
+    assert checkup._file_system(Path("/proc")) == "proc"
 
 
 def test_switches_are_completed_and_the_ports_of_the_one_that_is_written() -> None:

@@ -5,6 +5,7 @@ import ctypes
 import os
 import platform
 import resource
+import shlex
 import socket
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ _SYS_IO_URING_SETUP = 425  # asm-generic/unistd.h
 _AF_XDP = 44  # linux/socket.h
 
 _ROOM = 64 << 20  # bytes of shared memory below which a switch of some ports has too little
+
+_IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
+"""File systems."""
 
 OK = "ok"
 MISSING = "missing"
@@ -108,25 +112,70 @@ def _embedded() -> list[Finding]:
         return [Finding(what, BROKEN, str(error), error.hint or "")]
     except NetbeError as error:
         return [Finding(what, MISSING, str(error), error.hint or "")]
-    folder = embedded.home()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    elsewhere = f"say with {embedded.FOLDER} where switches are to be"
     try:
+        folder = embedded.home()
+        names = embedded.switches()
+        there = folder if folder.exists() else folder.parent
+        if not there.exists():
+            found = f"{folder} cannot be made: {there} is not there"
+            return [Finding(what, WARNING, found, f"make that one, or {elsewhere}")]
         space = os.statvfs(there)
-        leftover = [name for name in embedded.switches() if not any(m.alive for m in embedded.members(name))]
     except OSError as error:
-        return [Finding(what, WARNING, f"{error}", f"say with {embedded.FOLDER} where switches are to be")]
-    free = space.f_bavail * space.f_frsize
-    findings = [Finding(what, OK, f"{folder}: {free >> 20:,} MiB free")]
+        return [_trouble(what, error, elsewhere)]
+    return [
+        _place(what, folder, there, space.f_bavail * space.f_frsize, elsewhere),
+        *_switches(what, folder, names),
+    ]
+
+
+def _trouble(what: str, error: OSError, advice: str) -> Finding:
+    """An error with its own advice, where it has one."""
+    hint = getattr(error, "hint", None)
+    return Finding(what, WARNING, str(error).removesuffix(f": {hint}"), hint or advice)
+
+
+def _place(what: str, folder: Path, there: Path, free: int, elsewhere: str) -> Finding:
+    """The folder in which embedded switches are or will be."""
     if not os.access(there, os.W_OK | os.X_OK):
-        advice = f"say with {embedded.FOLDER} where switches are to be"
-        findings = [Finding(what, WARNING, f"{there} cannot be written to", advice)]
-    elif free < _ROOM:
+        return Finding(what, WARNING, f"{there} cannot be written to", elsewhere)
+    kind = _file_system(there)
+    if kind and kind not in _IN_MEMORY:
+        advice = f"{elsewhere}: on tmpfs, as /dev/shm is"
+        return Finding(what, WARNING, f"{folder} is on {kind}, and not in memory: frames are slow", advice)
+    if free < _ROOM:
         advice = "a port takes about 5 MiB: enlarge shared memory (in a container: --shm-size 1g)"
-        findings = [Finding(what, WARNING, f"{folder}: {free >> 20:,} MiB free", advice)]
+        return Finding(what, WARNING, f"{folder}: {free >> 20:,} MiB free", advice)
+    return Finding(what, OK, f"{folder}: {free >> 20:,} MiB free")
+
+
+def _file_system(path: Path) -> str:
+    """Its kind as mountinfo calls it; empty where that cannot be seen."""
+    device = path.stat().st_dev
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return next((line.partition(" - ")[2].split()[0] for line in lines if line.split()[2] == number), "")
+
+
+def _switches(what: str, folder: Path, names: list[str]) -> list[Finding]:
+    """What is wrong with the switches that are there; one that cannot be read hides no other."""
+    from netbe_cli.embedded import load  # noqa: PLC0415 - a look
+
+    embedded = load()
+    findings, leftover = [], []
+    for name in names:
+        try:
+            alive = [member.alive for member in embedded.members(name)]
+        except OSError as error:
+            findings.append(_trouble(what, error, f"look at {folder / name}"))
+        else:
+            leftover += [name] if alive and not any(alive) else []
     if leftover:
-        advice = (
-            f"the next one to attach clears it up; or: rm -r {' '.join(str(folder / n) for n in leftover)}"
-        )
+        paths = shlex.join(str(folder / name) for name in leftover)
+        advice = f"the next one to attach clears it up; or: rm -r {paths}"
         found = f"left behind by processes that died: {', '.join(leftover)}"
         findings.append(Finding(what, WARNING, found, advice))
     return findings
@@ -213,7 +262,11 @@ def _uring() -> list[Finding]:
 def _devices() -> list[Finding]:
     findings = []
     for path, what, advice in (
-        ("/dev/netmap", "netmap:, and vale: in the kernel", "the netmap module is not loaded"),
+        (
+            "/dev/netmap",
+            "netmap:, and vale: in the kernel",
+            "modprobe netmap, if it is installed; vale ports and pipes work without it",
+        ),
         ("/dev/kvm", "virtual machines at full speed", "load kvm_intel or kvm_amd; in a VM, allow nesting"),
         ("/dev/vhost-net", "virtio-net in the kernel", "modprobe vhost_net"),
     ):

@@ -34,6 +34,18 @@ def _broken(error: Exception) -> netbe.PluginError:
     )
 
 
+def user(uid: int | None) -> str:
+    """What a user is called; the number where they have no name."""
+    import pwd  # noqa: PLC0415 - only for this
+
+    if uid is None:
+        return "-"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def program(pid: int) -> str | None:
     """What a process is called; None where that cannot be seen."""
     try:

@@ -34,6 +34,8 @@ from netbe_netmap.names import End, PortName, parse
 FOLDER = "NETBE_VALE_FOLDER"
 """The environment variable that says where the switches' folders are, instead of `home`'s answer."""
 
+_NOBODY_SEEN = (1 << 32) - 1
+
 PORTS = 64
 """Ports of a switch."""
 
@@ -43,6 +45,9 @@ BUFFERS = 2304
 """Buffers of a ring: those of its slots that are free at once, a few for every receiver there can be, and those
 that receivers hold above that: enough for one to be far behind."""
 
+FOLDER_BYTES = 89
+"""Of the path of a switch's folder: a socket in it has an address of 107 bytes at most."""
+
 AGEING_SECONDS = 300
 PATIENCE = 5.0
 """Seconds for attempts at a folder that others take away and make again."""
@@ -50,9 +55,19 @@ MODE = 0o600
 
 
 def home() -> Path:
-    """Where this user's switches are: a folder of shared memory of their own."""
+    """Where this user's switches are: a folder of shared memory of their own.
+
+    Raises:
+        OptionError: the environment variable names a folder from where this process happens to be.
+    """
     given = os.environ.get(FOLDER)
-    return Path(given) if given else Path("/dev/shm") / f"netbe-{os.geteuid()}"  # noqa: S108 - shared memory
+    if not given:
+        return Path("/dev/shm") / f"netbe-{os.geteuid()}"  # noqa: S108 - shared memory
+    if not given.startswith("/"):
+        raise OptionError(
+            f"{FOLDER}={given!r} is no absolute path", hint="write it from the root: /dev/shm/lab"
+        )
+    return Path(given)
 
 
 @dataclass(frozen=True)
@@ -136,6 +151,11 @@ def open_embedded(  # noqa: PLR0913 - the plugin's options
 
 def _attach(name: str, request: Request) -> object:
     folder = home() / request.switch
+    if (length := len(os.fsencode(folder))) > FOLDER_BYTES:
+        raise NameTooLongError(
+            f"{name}: the path {folder} has {length} bytes, and at most {FOLDER_BYTES} will do",
+            hint=f"name the switch or pipe shorter, or choose a shorter {FOLDER}",
+        )
     made = ffi.new("struct vale **")
     config = ffi.new("struct vale_config *")
     kept = ffi.new("char[]", os.fsencode(folder)), ffi.new("char[]", request.port.encode())
@@ -145,28 +165,39 @@ def _attach(name: str, request: Request) -> object:
     config.wait, config.pipe = request.wait, request.pipe
     config.ageing_ns = AGEING_SECONDS * 10**9
     finish = time.monotonic() + PATIENCE
-    while True:
-        _make_folders(folder, request.mode)
-        result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
-        # Else the last member has taken the folder away meanwhile.
-        if result != -errno.ENOENT or time.monotonic() > finish:
-            break
-    if result < 0:
-        raise _why_not(-result, name, folder)
+    with contextlib.ExitStack() as undo:
+        while True:
+            _make_folders(folder, request.mode, undo)
+            result = lib.vale_attach(made, config, ffi.cast("struct netbe_services *", services()))
+            # Else the last member has taken the folder away meanwhile.
+            if result != -errno.ENOENT or time.monotonic() > finish:
+                break
+        if result < 0:
+            raise _why_not(-result, name, folder)
+        undo.pop_all()
     return made[0]
 
 
-def _make_folders(folder: Path, mode: int) -> None:
+def _make_folders(folder: Path, mode: int, undo: contextlib.ExitStack) -> None:
     reach = 0o700 | (mode & 0o066) | (mode & 0o044) >> 2  # who may read files may enter their folder
+    place = folder.parent
     try:
-        private = not mode & 0o077
-        folder.parent.mkdir(mode=0o700 if private else 0o711, parents=True, exist_ok=True)
-        owner = folder.parent.stat()
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o711 if mode & 0o077 else 0o700)
+            undo.callback(_remove, place)
+        owner = place.stat()
         # It may be there already, or be taken away at once by the last member: then attaching says so.
         with contextlib.suppress(FileExistsError, FileNotFoundError):
             folder.mkdir(mode=0o700)
+            undo.callback(_remove, folder)
             # Whatever the umask. A folder that hands its group on to what is in it goes on doing so.
             folder.chmod(reach | folder.stat().st_mode & stat.S_ISGID)
+    except FileNotFoundError as error:
+        raise NetbeError(
+            f"{place} cannot be made: {place.parent} is not there",
+            errno=error.errno,
+            hint=f"make that one, or choose another place with {FOLDER}",
+        ) from error
     except PermissionError as error:
         raise NetbePermissionError(
             f"no permission to make the switch's folder {folder}",
@@ -179,11 +210,16 @@ def _make_folders(folder: Path, mode: int) -> None:
             errno=error.errno,
             hint=f"say with {FOLDER} where shared memory is",
         ) from error
-    if owner.st_uid not in {os.geteuid(), 0} and FOLDER not in os.environ:
+    if owner.st_uid not in {os.geteuid(), 0} and not os.environ.get(FOLDER):
         raise NetbePermissionError(
             f"{folder.parent} belongs to another user",
             hint=f"remove it, or choose another place with {FOLDER}",
         )
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # somebody else uses it by now
+        folder.rmdir()
 
 
 def _why_not(number: int, name: str, folder: Path) -> NetbeError:  # noqa: PLR0911 - one for each cause
@@ -233,6 +269,8 @@ class Member:
     name: str
     """What it is opened by: vale0:a, netmap:x}1."""
     pid: int
+    uid: int | None
+    """Whose file its memory is."""
     alive: bool
     rings: int
     slots: int
@@ -300,6 +338,7 @@ def members(switch: str) -> Iterator[Member]:
             port,
             _name(switch, port, info.index),
             info.pid,
+            None if info.uid == _NOBODY_SEEN else info.uid,
             bool(info.alive),
             info.rings,
             info.slots,

@@ -23,10 +23,10 @@ EXAMPLES = (
 def list_command(json: Json = False) -> None:
     """List the embedded switches and who is on them.
 
-    Of each port it shows the process that has it, and what it sent, received and dropped. These are the
-    switches and pipes of this user, or those in the folder that the environment variable
-    NETBE_VALE_FOLDER names. A port whose owner was killed is dead; it goes when somebody next attaches to
-    the switch, or sends to it in vain.
+    Of each port it shows the process that has it, the user whose file its memory is, and what it sent,
+    received and dropped. These are the switches and pipes of this user, or those in the folder that the
+    environment variable NETBE_VALE_FOLDER names. A port whose process was killed is dead; it goes when
+    somebody next attaches to the switch, or sends to it in vain.
     """
     from netbe_cli.embedded import load  # noqa: PLC0415 - help needs none of it
     from netbe_cli.output import emit_json  # noqa: PLC0415
@@ -60,7 +60,7 @@ def _look(embedded: "ModuleType", name: str) -> _Switch:
     try:
         switch.ports.extend(embedded.members(name))
     except netbe.NetbeError as error:
-        switch.error = str(error)
+        switch.error = str(error).removeprefix(f"{name}: ")  # which stands before it anyway
     return switch
 
 
@@ -78,6 +78,7 @@ def _as_dict(switch: _Switch) -> dict[str, object]:
             "alive": port.alive,
             "pid": port.pid,
             "program": _program(port),
+            "uid": port.uid,
             "rings": port.rings,
             "slots": port.slots,
             "bytes": port.bytes,
@@ -89,7 +90,8 @@ def _as_dict(switch: _Switch) -> dict[str, object]:
 
 
 def _show(switches: Iterable[_Switch]) -> None:
-    from netbe_cli.output import drops, line, mebibytes, table  # noqa: PLC0415 - help needs none of it
+    from netbe_cli.embedded import user  # noqa: PLC0415 - help needs none of it
+    from netbe_cli.output import drops, line, mebibytes, table  # noqa: PLC0415
 
     rows = [
         (
@@ -97,6 +99,7 @@ def _show(switches: Iterable[_Switch]) -> None:
             "alive" if port.alive else "dead",
             port.pid,
             _plain(_program(port) or "-"),
+            user(port.uid),
             f"{port.stats.tx_frames:,}",
             f"{port.stats.rx_frames:,}",
             mebibytes(port.bytes),
@@ -106,13 +109,15 @@ def _show(switches: Iterable[_Switch]) -> None:
         for port in switch.ports
     ]
     if rows:
-        table(("port", "owner", "pid", "program", "sent", "received", "memory", "dropped"), rows)
+        table(("port", "state", "pid", "program", "user", "sent", "received", "memory", "dropped"), rows)
         line()
     for switch in switches:
         living = sum(port.alive for port in switch.ports)
         text = f"{_plain(switch.name)}: {_ports(len(switch.ports))}, {mebibytes(switch.bytes)} of memory"
         if switch.error:
-            text = f"{_plain(switch.name)}: error: {switch.error}"
+            text = f"{_plain(switch.name)}: error: {_plain(switch.error)}"
+        elif not switch.ports:
+            text = f"{_plain(switch.name)}: an empty folder, no switch: the first to attach makes one of it"
         elif not living:
             text += "; nobody is left on it: the next one to attach clears it up"
         line(text)

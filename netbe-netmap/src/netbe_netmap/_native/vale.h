@@ -56,6 +56,7 @@ void vale_leave_to_parent(struct vale *v);
 struct vale_info {
 	char name[VALE_NAME];
 	uint32_t index, rings, slots, nbufs, pid;
+	uint32_t uid; /* whose file its memory is; all ones where that cannot be seen */
 	uint32_t alive;
 	uint64_t bytes;
 	struct netbe_port_stats stats; /* of all its rings */

@@ -252,7 +252,7 @@ vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool ma
 	f->next = all;
 	all = f;
 	pthread_mutex_unlock(&all_lock);
-	if (strlen(folder) >= VALE_PATH - 24)
+	if (strlen(folder) >= VALE_FOLDER)
 		return -ENAMETOOLONG;
 	strcpy(f->folder, folder);
 	f->control_bytes = VALE_TABLE + table_bytes;

@@ -8,7 +8,8 @@
 #include "nmport.h"
 #include "vale.h"
 
-#define VALE_PATH 96u /* a socket's address has 108 bytes */
+#define VALE_PATH 96u
+#define VALE_FOLDER 90u /* a socket's address has 108 bytes, and behind the folder stands /s63.4294967295.3r */
 #define VALE_NONE UINT32_MAX
 #define VALE_HDR 0x0080u /* slot flag of ours: the frame begins with a virtio-net header of 12 bytes */
 #define VALE_ABOVE_MIN 0x80u /* in refs, of a buffer that came into a lane as more than LANE_MIN */

@@ -242,6 +242,7 @@ vale_list(const char *folder, struct vale_info *out, uint32_t n)
 		info->alive = vale_alive(&f, i, m.gen);
 		found++;
 		vale_region_path(&f, path, i, m.gen);
+		info->uid = lstat(path, &st) == 0 ? (uint32_t)st.st_uid : UINT32_MAX;
 		fd = vale_open(path);
 		if (fd < 0)
 			continue;
