@@ -244,7 +244,7 @@ publish(struct vale_ring *q)
 		uint64_t bit = 1ull << q->v->index;
 
 		if ((__atomic_load_n(&inbox->from[q->number], __ATOMIC_RELAXED) & bit) == 0)
-			__atomic_fetch_or(&inbox->from[q->number], bit, __ATOMIC_ACQ_REL);
+			__atomic_fetch_or(&inbox->from[q->number], bit, __ATOMIC_SEQ_CST); /* for vale_wake */
 		vale_wake(q, &inbox->armed, p, t->gen, ring, 'r');
 	}
 	q->dirty = 0;

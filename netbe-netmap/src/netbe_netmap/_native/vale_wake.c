@@ -140,7 +140,8 @@ vale_wake(struct vale_ring *q, uint32_t *armed, uint32_t index, uint32_t gen, ui
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char path[VALE_PATH + 32];
 
-	if (__atomic_load_n(armed, __ATOMIC_RELAXED) == 0 || __atomic_exchange_n(armed, 0, __ATOMIC_ACQ_REL) == 0)
+	/* seq_cst, as an inbox's bit is set: else a processor may read this before that is seen. A fence costs more. */
+	if (__atomic_load_n(armed, __ATOMIC_SEQ_CST) == 0 || __atomic_exchange_n(armed, 0, __ATOMIC_ACQ_REL) == 0)
 		return;
 	vale_socket_path(&q->v->files, path, index, gen, ring, way);
 	if (strlen(path) >= sizeof(address.sun_path))
