@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from vales import (
     Checker,
     attach,
     bursts,
+    drain,
     frame,
     fresh_folder,
     line,
@@ -31,6 +33,17 @@ from vales import (
 
 import netbe
 from netbe_netmap.embedded import members
+
+HOLDER = """
+import sys
+from vales import *
+held = attach(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+MEMBERS_AT, MEMBER_BYTES, GEN, LEFT = 24, 88, 0, 20
+"""Of the control file's table, as in vale_layout.h."""
 
 HUB = 0xFFFE
 SURVIVOR = 0xFFFD
@@ -241,3 +254,35 @@ def test_members_killed_while_they_come_and_go_leave_a_switch_that_works(folder:
             a.send(frame(EVERYBODY, 1))
             assert b.recv() == frame(EVERYBODY, 1)
             assert sorted(one.port for one in members("vale0")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("word", "more"), [(GEN, 1), (LEFT, 1)], ids=["removed", "left"])
+def test_who_was_killed_before_it_told_of_a_change_of_the_table_blocks_no_sender(
+    word: int, more: int, folder: Path
+) -> None:
+    with attach("a", wait=True) as a, attach("b", wait=True) as b:
+        with running(HOLDER, "dead") as child:
+            assert line(child) == "ready"
+            while sends(a):
+                drain(b)
+        with (folder / "vale0" / "control").open("r+b") as file:
+            file.seek(MEMBERS_AT + 2 * MEMBER_BYTES + word)
+            was = int.from_bytes(file.read(4), sys.byteorder)
+            assert was == (1 if word == GEN else 0)
+            file.seek(-4, os.SEEK_CUR)
+            file.write((was + more).to_bytes(4, sys.byteorder))
+        until(lambda: sends(a))
+        drain(b)
+        for number in range(1000):
+            a.send(frame(EVERYBODY, number))
+            assert b.recv() == frame(EVERYBODY, number)
+        with attach("next"):
+            assert [one.port for one in members("vale0")] == ["a", "b", "next"]
+
+
+def sends(port: netbe.Backend) -> bool:
+    try:
+        port.send(frame(EVERYBODY, 1))
+    except netbe.BackendFull:
+        return False
+    return True

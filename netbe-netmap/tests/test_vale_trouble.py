@@ -241,6 +241,27 @@ print("alive")
     assert (child.returncode, out) == (0, "alive\n"), err
 
 
+LEAVING = """
+import resource, sys
+from vales import *
+with attach("a") as a:
+    a.send(frame(EVERYBODY, 1))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+print("left", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_was_sent_by_who_leaves_without_descriptors_is_still_read(folder: Path) -> None:
+    with attach("b") as b:
+        with running(LEAVING) as child:
+            assert line(child) == "left"
+        assert drain(b) == [ONE]
+        b.recv()
+        assert len([name for name in left_in(folder) if "/r" in name]) == 1
+
+
 def test_leftovers_of_a_crash_are_taken_away_by_who_comes_next(folder: Path) -> None:
     with running(HOLDER, "a", "b", "c") as child:
         assert line(child) == "ready"

@@ -94,7 +94,7 @@ mappings_in(const uint8_t *begin, size_t bytes)
 	return n;
 }
 
-/* Frames in every buffer's number that is given, each of which the receiver looks into. */
+/* A frame that is said to lie in some buffer, and the receiver looks into it. */
 static void
 shows(struct vale *hostile, struct vale *victim, uint32_t buf)
 {
@@ -138,6 +138,22 @@ pages_of_a_file_cut_short_cost_no_mapping_each(bool upwards)
 	vale_detach(victim);
 }
 
+/* The kernel's lock is one for all of them: who has it and lets go would let go for the others, too. */
+static void
+threads_of_a_member_do_not_have_the_lock_together(void)
+{
+	struct vale *a = attach("a"), *b = attach("b");
+
+	CHECK(vale_files_lock(&a->files) == 0);
+	CHECK(!vale_finish(&a->files) && !vale_finish(&b->files));
+	vale_suspect(&a->files, 63, 1); /* there is no such member */
+	CHECK(!vale_files_trylock(&b->files));
+	vale_files_unlock(&a->files);
+	CHECK(vale_finish(&a->files) && vale_finish(&b->files));
+	vale_detach(b);
+	vale_detach(a);
+}
+
 int
 main(void)
 {
@@ -145,6 +161,7 @@ main(void)
 	a_sleeper_is_told_of_what_its_last_look_left();
 	pages_of_a_file_cut_short_cost_no_mapping_each(true);
 	pages_of_a_file_cut_short_cost_no_mapping_each(false);
+	threads_of_a_member_do_not_have_the_lock_together();
 	CHECK(access(folder, F_OK) != 0);
 	return 0;
 }

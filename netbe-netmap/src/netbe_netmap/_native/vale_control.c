@@ -118,11 +118,31 @@ pause_since(const struct timespec *begun)
 	return 0;
 }
 
+bool
+vale_files_trylock(struct vale_files *f)
+{
+	if (__atomic_exchange_n(&f->busy, true, __ATOMIC_ACQUIRE)) {
+		errno = EWOULDBLOCK;
+		return false;
+	}
+	if (flock(f->control_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	__atomic_store_n(&f->busy, false, __ATOMIC_RELEASE);
+	return false;
+}
+
+void
+vale_files_unlock(struct vale_files *f)
+{
+	flock(f->control_fd, LOCK_UN);
+	__atomic_store_n(&f->busy, false, __ATOMIC_RELEASE);
+}
+
 /* One who holds it does so for a moment; one who never lets go costs an error, not a hang. */
 static int
-lock(int fd, const struct timespec *begun)
+lock(struct vale_files *f, const struct timespec *begun)
 {
-	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	while (!vale_files_trylock(f)) {
 		int rc = errno != EWOULDBLOCK && errno != EINTR ? -errno : pause_since(begun);
 
 		if (rc != 0)
@@ -165,13 +185,7 @@ vale_files_lock(struct vale_files *f)
 	struct timespec begun;
 
 	clock_gettime(CLOCK_MONOTONIC, &begun);
-	return lock(f->control_fd, &begun);
-}
-
-void
-vale_files_unlock(struct vale_files *f)
-{
-	flock(f->control_fd, LOCK_UN);
+	return lock(f, &begun);
 }
 
 /* Whether the file that we have locked is still the one that others will find. */
@@ -194,9 +208,10 @@ open_control(struct vale_files *f, const char *path, int flags)
 	clock_gettime(CLOCK_MONOTONIC, &begun);
 	do {
 		if (open_known(&f->control_fd, path, flags, f->mode) >= 0) {
-			rc = lock(f->control_fd, &begun);
+			rc = lock(f, &begun);
 			if (rc != 0 || current(f->control_fd, path))
 				return rc;
+			vale_files_unlock(f);
 			close_known(&f->control_fd);
 		} else if (errno != EAGAIN) {
 			return -errno;

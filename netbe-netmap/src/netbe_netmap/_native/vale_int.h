@@ -20,6 +20,7 @@
 struct vale_files {
 	char folder[VALE_PATH];
 	int control_fd, region_fd; /* with locks of ours, so that forked children close them */
+	bool busy; /* one thread of ours has the control file's lock, which the kernel would give to all of them */
 	struct vale_files *next;   /* of all in this process */
 	struct nb_fdb *fdb; /* in the control file; NULL: a pipe, or only looked at */
 	const struct netbe_services *services;
@@ -32,6 +33,8 @@ struct vale_files {
 int vale_files_open(struct vale_files *f, const char *folder, uint32_t mode, bool make, size_t table_bytes,
                     uint32_t pipe);
 int vale_files_lock(struct vale_files *f);
+/* False: not now. */
+bool vale_files_trylock(struct vale_files *f);
 void vale_files_unlock(struct vale_files *f);
 /* Also after vale_files_open() has failed. */
 void vale_files_close(struct vale_files *f);
@@ -166,7 +169,11 @@ int vale_pending(void *ctx);
 int vale_wake_begin(struct vale_ring *q);
 void vale_wake_end(struct vale_ring *q);
 int vale_arm(void *ctx, uint32_t what);
-/* Behind a fence: sends a wake-up to who set `armed`, a word of shared memory; way is 'r' or 't'. */
+/*
+ * Sends a wake-up to who set `armed`, a word of shared memory; way is 'r' or
+ * 't'.  What he looks at behind his fence was written before a fence of ours,
+ * or itself with seq_cst.
+ */
 void vale_wake(struct vale_ring *q, uint32_t *armed, uint32_t index, uint32_t gen, uint32_t ring, char way);
 
 /* Entries of a lane that are not given back. */

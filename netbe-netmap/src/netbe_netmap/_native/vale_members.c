@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,21 +58,25 @@ vale_unlink(const struct vale_files *f, uint32_t index, uint32_t gen)
 	unlink_sockets(f, index, gen);
 }
 
+/* The table is another one: everybody looks at it anew, and nobody sends there what was meant for who is gone. */
+static void
+tell(struct vale_files *f, uint32_t index)
+{
+	__atomic_fetch_add(&f->control->epoch, 2, __ATOMIC_ACQ_REL);
+	if (f->fdb != NULL)
+		f->services->fdb_flush_port(f->fdb, index);
+}
+
 void
 vale_remove(struct vale_files *f, uint32_t index, uint32_t gen)
 {
 	uint32_t now = gen;
 
-	/*
-	 * The table first: who looks at it now finds no member, and later no
-	 * files.  Threads of one process have the lock together: one does it.
-	 */
+	/* The table first: who looks at it now finds no member, and later no files. */
 	if (!__atomic_compare_exchange_n(&f->control->member[index].gen, &now, gen + 1, false, __ATOMIC_ACQ_REL,
 	                                 __ATOMIC_RELAXED))
 		return;
-	__atomic_fetch_add(&f->control->epoch, 1, __ATOMIC_ACQ_REL);
-	if (f->fdb != NULL)
-		f->services->fdb_flush_port(f->fdb, index);
+	tell(f, index);
 	vale_unlink(f, index, gen);
 }
 
@@ -81,17 +84,23 @@ void
 vale_suspect(struct vale_files *f, uint32_t index, uint32_t gen)
 {
 	/* On a frame's way: who is attaching now will see to it himself. */
-	if (vale_alive(f, index, gen) || flock(f->control_fd, LOCK_EX | LOCK_NB) != 0)
+	if (vale_alive(f, index, gen) || !vale_files_trylock(f))
 		return;
 	if (__atomic_load_n(&f->control->member[index].gen, __ATOMIC_ACQUIRE) == gen &&
 	    __atomic_load_n(&f->control->member[index].left, __ATOMIC_RELAXED) == 0)
 		vale_remove(f, index, gen);
+	else /* who changed the table may have been killed before he told us */
+		tell(f, index);
 	vale_files_unlock(f);
 }
 
 /* --- members that have left */
 
-/* Whether one of the living has not read all that a member sent it. */
+/*
+ * Whether one of the living has not read all that a member sent it.  Where we
+ * cannot look, for want of descriptors or memory, it is so; VALE_LEFT_MAX
+ * bounds what is kept for that.
+ */
 static bool
 unread(const struct vale_files *f, uint32_t index, uint64_t living)
 {
@@ -103,14 +112,21 @@ unread(const struct vale_files *f, uint32_t index, uint64_t living)
 	bool found = false;
 	int fd;
 
-	if (!vale_sane(m.rings, m.slots, m.nbufs))
+	if (living == 0 || !vale_sane(m.rings, m.slots, m.nbufs))
 		return false;
 	l = vale_layout(m.rings, m.slots, m.nbufs);
 	vale_region_path(f, path, index, m.gen);
 	fd = vale_open(path);
-	region = fd < 0 ? NULL : vale_window_new(l.bytes, l.bytes);
-	if (region != NULL && fstat(fd, &st) == 0 && (size_t)st.st_size >= l.bytes &&
-	    vale_window_map(region, 0, l.bytes, fd) == 0) {
+	if (fd < 0)
+		return errno != ENOENT;
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size < l.bytes) {
+		close(fd);
+		return false;
+	}
+	region = vale_window_new(l.bytes, l.bytes);
+	if (region == NULL || vale_window_map(region, 0, l.bytes, fd) != 0) {
+		found = true;
+	} else {
 		for (uint32_t i = 0; i < m.rings * VALE_PORTS; i++) {
 			uint32_t to = i % VALE_PORTS;
 			struct vale_lane *lane = (void *)(region + vale_lane_at(&l, i / VALE_PORTS, to));
@@ -122,8 +138,7 @@ unread(const struct vale_files *f, uint32_t index, uint64_t living)
 		}
 	}
 	vale_window_free(region, l.bytes);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return found;
 }
 
@@ -161,16 +176,14 @@ vale_depart(struct vale_files *f, uint32_t index, uint32_t gen)
 	if (others >= VALE_LEFT_MAX)
 		vale_evict(f);
 	__atomic_store_n(&m->left, __atomic_load_n(&f->control->epoch, __ATOMIC_RELAXED) | 1, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&f->control->epoch, 2, __ATOMIC_ACQ_REL);
-	if (f->fdb != NULL)
-		f->services->fdb_flush_port(f->fdb, index);
+	tell(f, index);
 	unlink_sockets(f, index, gen);
 }
 
 bool
 vale_finish(struct vale_files *f)
 {
-	if (flock(f->control_fd, LOCK_EX | LOCK_NB) != 0)
+	if (!vale_files_trylock(f))
 		return false;
 	vale_reap(f);
 	vale_files_unlock(f);
