@@ -45,7 +45,9 @@ def test_the_example_carries_frames_both_ways(opened: Opened) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", ["udp0", "udp:", "udp:host", "udp:host:port", "x,type=udp"])
+@pytest.mark.parametrize(
+    "name", ["udp0", "udp:", "udp:host", "udp:host:port", "udp:1.2.3.4:99999", "x,type=udp"]
+)
 def test_the_example_refuses_a_rest_that_names_no_peer(name: str) -> None:
     with pytest.raises(netbe.BadNameError, match="write udp:HOST:PORT"):
         netbe.open(name)
@@ -55,6 +57,17 @@ def test_the_example_refuses_a_rest_that_names_no_peer(name: str) -> None:
 def test_the_example_refuses_what_is_no_address_to_bind() -> None:
     with pytest.raises(netbe.OptionError, match="bind='x': it takes HOST:PORT"):
         netbe.open("udp:127.0.0.1:9,bind=x")
+    with pytest.raises(netbe.OptionError, match="it takes HOST:PORT"):
+        netbe.open("udp:127.0.0.1:9,bind=127.0.0.1:99999")
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["udp:127.0.0.1:9,bind=192.0.2.1:0", "udp:::1:9"])
+def test_what_the_system_refuses_the_example_names_the_backend(name: str) -> None:
+    with pytest.raises(netbe.NetbeError, match=f"^{name}: .+") as caught:
+        netbe.open(name)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.errno == caught.value.__cause__.errno
 
 
 def test_the_example_is_short() -> None:
