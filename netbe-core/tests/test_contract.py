@@ -47,6 +47,7 @@ def test_a_frame_within_the_bounds_goes_both_ways(kind: Kind, length: int) -> No
     assert take(kind.backend) == data
 
 
+# The contract: a frame outside `min_frame` and `max_frame` is an error before anything is sent.
 @pytest.mark.parametrize("length", [0, 1, MIN_FRAME - 1])
 @pytest.mark.parametrize("hdr_len", [0, 10, 12])
 def test_a_frame_below_min_frame_is_an_error_before_anything_is_sent(
@@ -60,6 +61,7 @@ def test_a_frame_below_min_frame_is_an_error_before_anything_is_sent(
     assert kind.sent() is None
 
 
+# The contract: a frame outside `min_frame` and `max_frame` is an error before anything is sent.
 @pytest.mark.parametrize("length", [MAX_FRAME + 1, 69632, 69633, 200_000])
 @pytest.mark.parametrize("hdr_len", [0, 12])
 def test_a_frame_above_max_frame_is_an_error_before_anything_is_sent(
@@ -76,6 +78,7 @@ def test_a_frame_above_max_frame_is_an_error_before_anything_is_sent(
 
 
 # Defect 4 of the seed: a full backend dropped the frame and returned 0.
+# The contract: a full backend raises `BackendFull` (EAGAIN) from `send`.
 def test_a_full_backend_raises_and_sends_nothing(kind: Kind) -> None:
     count = fill(kind)
     with pytest.raises(netbe.BackendFull) as caught:
@@ -89,6 +92,7 @@ def test_a_full_backend_raises_and_sends_nothing(kind: Kind) -> None:
     assert kind.backend.send(ONE) == len(ONE)
 
 
+# The contract: a burst raises only when its first frame fails.
 def test_a_burst_raises_only_when_its_first_frame_fails(kind: Kind) -> None:
     long = bytes(MAX_FRAME + 1)
     assert kind.backend.send_burst([ONE, TWO, long, THREE]) == 2
@@ -97,6 +101,7 @@ def test_a_burst_raises_only_when_its_first_frame_fails(kind: Kind) -> None:
     assert [kind.sent(), kind.sent(), kind.sent()] == [ONE, TWO, None]
 
 
+# The contract: a burst that stops later returns how many went, and the next call raises.
 def test_a_burst_that_meets_no_room_tells_how_many_went_and_the_next_call_raises(kind: Kind) -> None:
     frames = [frame(1, 2, str(n)) + bytes(4000) for n in range(1000)]
     went = kind.backend.send_burst(frames)
@@ -159,6 +164,8 @@ def test_recv_into_scatters_and_leaves_the_rest_of_the_room_alone(kind: Kind, pe
 
 
 # Defects 2 and 6 of the seed: a frame was cut to the room, or met again for ever, by whether it was peeked at.
+# The contract: `recv_into` with too little room raises EMSGSIZE, tells the length needed and keeps the frame,
+# peeked or not.
 @pytest.mark.parametrize("peeked", [False, True])
 @pytest.mark.parametrize("missing", [1, 60, len(THREE)])
 def test_too_little_room_raises_tells_the_length_and_keeps_the_frame(
@@ -183,6 +190,7 @@ def test_too_little_room_raises_tells_the_length_and_keeps_the_frame(
     assert kind.backend.recv() == ONE
 
 
+# The contract: `rx_discard` takes out a frame for which there was too little room.
 @pytest.mark.parametrize("peeked", [False, True])
 def test_a_frame_that_does_not_fit_is_taken_out_by_rx_discard(kind: Kind, peeked: bool) -> None:  # noqa: FBT001
     kind.arrive(THREE, ONE)
@@ -247,6 +255,7 @@ def test_pending_tells_of_frames_that_the_descriptor_is_silent_about(kind: Kind)
 
 
 # Defect 7 of the seed: end of file looked like "no frame".
+# The contract: a backend whose other side is gone raises on the next call and reports link down.
 def test_who_hung_up_never_looks_like_no_frame(kind: Kind) -> None:
     kind.hang_up()
     for _ in range(3):
@@ -301,6 +310,7 @@ def test_counters_add_up_to_what_was_done(kind: Kind) -> None:
     assert stats.dropped == 1
 
 
+# The contract: every frame that is dropped is counted where a user can read it.
 @pytest.mark.parametrize("name", ["packets", "packets-12", "python", "python-12"])
 def test_what_comes_in_and_is_no_frame_is_counted_with_its_reason(name: str) -> None:
     from kinds import KINDS

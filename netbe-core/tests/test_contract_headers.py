@@ -137,6 +137,8 @@ def test_set_cap_switches_off_what_is_not_asked_for(able: Kind) -> None:
 # --- the header
 
 
+# The contract: after `set_cap` the header has the length asked for, whatever the device's, and lengths
+# include it.
 @pytest.mark.parametrize("hdr_len", [0, 10, 12])
 def test_the_header_at_the_contract_is_the_agreed_one_and_lengths_count_it(kind: Kind, hdr_len: int) -> None:
     kind.backend.set_cap(Features(0), hdr_len)
@@ -182,6 +184,7 @@ def test_what_goes_to_a_device_has_its_header_and_one_buffer(able: Kind) -> None
 # --- a frame's needs, judged by its own header
 
 
+# The contract: a frame's needs are judged by its own header, never by the mode that was set.
 @pytest.mark.parametrize("hdr_len", [10, 12])
 def test_a_checksum_that_was_not_agreed_is_finished_in_software(kind: Kind, hdr_len: int) -> None:
     small = Recipe(TCPV4, payload=b"abc").build()

@@ -33,6 +33,7 @@ def test_a_name_is_opened_by_the_plugin_of_its_prefix(install: Install, opened: 
     assert backend.parsed == Name.parse("null0,mtu=9000").with_prefix("null")
 
 
+# The contract: a name is taken by the longest registered prefix.
 def test_the_longest_prefix_takes_the_name(install: Install) -> None:
     install("short", ("va",))
     install("long", ("whal",))
@@ -43,6 +44,7 @@ def test_the_longest_prefix_takes_the_name(install: Install) -> None:
     assert registry.choose(Name.parse("whale"))[1].distribution.name == "other"
 
 
+# The contract: then the plugin checks the rest of the name.
 def test_the_plugin_may_refuse_the_rest_with_a_hint(install: Install) -> None:
     source = """
         from netbe.errors import BadNameError
@@ -57,6 +59,7 @@ def test_the_plugin_may_refuse_the_rest_with_a_hint(install: Install) -> None:
         netbe_open("rodeo0")
 
 
+# The contract: `type=` overrides the prefix.
 def test_type_overrides_the_prefix(install: Install, opened: Opened) -> None:
     install("netbe-null", ("null", "void"))
     for backend in (opened("null0,type=void"), opened("null0", type="void")):

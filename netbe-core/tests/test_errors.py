@@ -59,6 +59,7 @@ def test_the_table_is_complete() -> None:
     assert {one for one in classes(NetbeError) if one.__module__ == errors.__name__} == set(TABLE)
 
 
+# The contract: errors are `OSError`s with the errno that a C caller would expect.
 @every_error
 def test_each_is_an_oserror_with_the_errno_of_its_situation(kind: type[NetbeError]) -> None:
     error = make(kind)
@@ -67,6 +68,7 @@ def test_each_is_an_oserror_with_the_errno_of_its_situation(kind: type[NetbeErro
     assert make(kind, errno=errno.EACCES).errno == errno.EACCES
 
 
+# The contract: a class that stands for one of Python's own inherits from it too.
 @every_error
 def test_each_is_caught_as_pythons_own_class_for_it(kind: type[NetbeError]) -> None:
     base = TABLE[kind][1] or OSError
@@ -74,6 +76,7 @@ def test_each_is_caught_as_pythons_own_class_for_it(kind: type[NetbeError]) -> N
         raise make(kind)
 
 
+# The contract: each error says what to do next.
 @every_error
 def test_each_says_what_happened_and_what_to_do(kind: type[NetbeError]) -> None:
     error = make(kind)

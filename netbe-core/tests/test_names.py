@@ -136,6 +136,7 @@ def test_whatever_is_read_can_be_written_and_nothing_else_happens_than_a_netbe_e
     assert again.format() == name.format()
 
 
+# The contract: values are quoted as the reference of names says.
 @given(PRINTABLE)
 def test_quoting_is_undone_and_is_used_only_where_it_is_needed(value: str) -> None:
     assert Name.parse(f"x,a={quote(value)}").options["a"] == value

@@ -159,6 +159,7 @@ def test_without_a_callback_there_is_nothing_to_enable(ends: tuple[Backend, Back
 # --- None stands for "no backend"
 
 
+# The contract: None stands for "no backend": what is sent is dropped and counted.
 def test_what_is_sent_to_none_is_dropped_and_counted() -> None:
     before = no_backend.tx_dropped
     assert netbe.netbe_send(None, ONE) == len(ONE)
@@ -196,6 +197,7 @@ def test_without_a_backend_no_feature_is_agreed_and_no_other_header(features: Fe
         netbe.netbe_set_cap(None, features, hdr_len)
 
 
+# The contract: None stands for "no backend": the link is down.
 def test_without_a_backend_the_link_is_down() -> None:
     assert not netbe.netbe_link_up(None)
     near, far = netbe.make_pair()

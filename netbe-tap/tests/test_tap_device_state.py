@@ -240,6 +240,7 @@ def test_a_deleted_interface_agrees_to_nothing(host: Host, tap: Opener) -> None:
     assert (backend.features, backend.vnet_hdr_len) == (0, 0)
 
 
+# Defect 15 of the seed: a tap offered no offloads.
 def test_every_offload_is_there_unless_it_is_told_off(tap: Opener) -> None:
     assert tap("tap0").get_cap() == EVERY
     off = tap("tap1", offloads="off")

@@ -189,6 +189,7 @@ def flood(host: Host, count: int) -> None:
             kernel.send(frame(60, number))
 
 
+# The contract: every frame that is dropped is counted, the kernel's own drops included.
 def test_every_frame_that_the_kernel_drops_because_nobody_reads_is_counted(host: Host, tap: Opener) -> None:
     backend = tap()
     flood(host, 3000)
@@ -246,6 +247,7 @@ def test_drops_stay_counted_when_the_interface_is_deleted(host: Host, tap: Opene
 # --- an interface that is deleted
 
 
+# The contract: a backend whose other side is gone (its device deleted) raises on the next call.
 def test_a_deleted_interface_is_gone_for_every_call(host: Host, tap: Opener) -> None:
     backend = tap()
     host.ip("link", "delete", "tap0")

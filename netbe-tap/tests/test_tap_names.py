@@ -42,6 +42,7 @@ def test_a_name_means_an_interface(name: str, ifname: str, requested: list[Reque
     assert [request.ifname for request in requested] == [ifname]
 
 
+# The contract: `tapestry0` is refused with a hint; `tap:tapestry0` opens an interface of that name.
 @pytest.mark.parametrize(
     "name", ["tapestry0", "tap0a", "tap-1", "tap0.5", "tap²", "tap٣", "tape", "vmnetwork"]
 )

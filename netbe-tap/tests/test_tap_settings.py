@@ -83,6 +83,7 @@ def test_the_kernel_takes_both_ends_of_the_range_of_mtu(mtu: int, host: Host, ta
     assert host.link("tap0")["mtu"] == mtu
 
 
+# Defect 11 of the seed.
 @pytest.mark.parametrize(("up", "is_up"), [("on", True), ("off", False), ("keep", False)])
 def test_a_new_interface_is_up_unless_told_otherwise(up: str, is_up: bool, host: Host, tap: Opener) -> None:  # noqa: FBT001
     assert tap(up=up).link_up is is_up
@@ -121,6 +122,7 @@ def test_persist_on_leaves_the_interface_and_off_takes_it_away(host: Host, tap: 
     assert host.interfaces() == ["lo"]
 
 
+# Defect 11 of the seed: a renamed tap could not be opened, and the interface was not brought up.
 def test_a_renamed_tap_is_opened_by_its_new_name_and_brought_up(
     persistent: str, host: Host, tap: Opener
 ) -> None:
