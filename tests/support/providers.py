@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The two providers of netmap's names, with what differs between them by design, and frames for their tests.
 
-The differences are those of the table in docs/explanation/vale.md: a row there is a field here.
+The table in docs/explanation/vale.md has all differences; those that tests of both must tell apart are fields here.
 """
 
 import os
