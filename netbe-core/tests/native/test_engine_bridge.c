@@ -281,6 +281,31 @@ a_large_frame_is_cut_for_who_can_not_take_it(uint32_t room)
 }
 
 /* Whoever shares the memory of a frame may spoil it while the rest of its pieces has to wait. */
+static int
+spoils_what_waits(struct netbe_port *port, const struct netbe_frame *frames, uint32_t n)
+{
+	struct fake_port *from = (struct fake_port *)port->ctx - 1;
+	int sent = fake_tx_burst(port, frames, n);
+
+	if (sent == -EAGAIN) {
+		pthread_mutex_lock(&from->lock);
+		from->in.first->hdr.csum_start = 60000;
+		pthread_mutex_unlock(&from->lock);
+	}
+	return sent;
+}
+
+static bool
+spoiled(struct fake_port *p)
+{
+	bool yes;
+
+	pthread_mutex_lock(&p->lock);
+	yes = p->in.first->hdr.csum_start == 60000;
+	pthread_mutex_unlock(&p->lock);
+	return yes;
+}
+
 static void
 a_frame_that_turns_bad_half_way_takes_no_piece_of_the_next(void)
 {
@@ -290,17 +315,15 @@ a_frame_that_turns_bad_half_way_takes_no_piece_of_the_next(void)
 	struct rig rig;
 
 	config.wait_ns = 10000 * MS;
-	make(&rig, config, true);
+	make(&rig, config, false);
 	rig.port[1].port.features[0] = NETBE_F_CSUM;
+	rig.port[1].port.tx_burst = spoils_what_waits;
 	fake_set_room(&rig.port[1], 1);
 	for (uint32_t i = 0; i < 2; i++)
 		fake_put_hdr(&rig.port[0], &hdr, bytes, sizeof(bytes));
 	start(&rig);
-	for (uint64_t until = fake_now() + 2000 * MS; stats(&rig, 1).tx_frames == 0 && fake_now() < until;)
+	for (uint64_t until = fake_now() + 2000 * MS; !spoiled(&rig.port[0]) && fake_now() < until;)
 		usleep(100);
-	pthread_mutex_lock(&rig.port[0].lock);
-	rig.port[0].in.first->hdr.csum_start = 60000;
-	pthread_mutex_unlock(&rig.port[0].lock);
 	fake_set_room(&rig.port[1], UINT32_MAX);
 	gets_piece(&rig, 0, bytes);
 	for (uint32_t i = 0; i < 3; i++)
