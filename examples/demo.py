@@ -39,7 +39,8 @@ def demonstrate() -> bool:
     command = [sys.executable, __file__, "receive"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        if not select.select([child.stdout], [], [], PATIENCE)[0] or child.stdout.readline() != "ready\n":
+        out = child.stdout
+        if out is None or not select.select([out], [], [], PATIENCE)[0] or out.readline() != "ready\n":
             return False
         with netbe.open(A) as backend:
             with Generator(backend, size=SIZE) as generator:
