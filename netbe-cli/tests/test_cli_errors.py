@@ -90,6 +90,11 @@ def test_a_name_that_cannot_be_is_status_2_and_one_line(command: str, name: str,
     assert said in line_of(in_process(command, name), 2)
 
 
+def test_a_cable_with_more_room_than_there_is_memory_says_what_to_change() -> None:
+    assert "ask for less room; without room= it is 256K" in line_of(in_process("info", "pair:a,room=1T"), 1)
+    assert "room='2T'" in line_of(in_process("info", "pair:a,room=2T"), 2)
+
+
 def test_a_pump_with_one_bad_name_opens_nothing() -> None:
     assert "bogus0" in line_of(in_process("bridge", "pair:a", "bogus0"), 2)
     assert "bogus0" in line_of(in_process("switch", "pair:a", "pair:b", "bogus0"), 2)

@@ -12,8 +12,23 @@ from typing import Any, Self
 import pytest
 from command import Done, Netbe, Wire, netbe
 
-GEN = {"name", "frames", "bytes", "seconds", "pps", "drops", "full"}
-SINK = {"name", "frames", "bytes", "seconds", "pps", "drops", "numbered", "lost", "duplicated", "reordered"}
+import netbe as netbe_library
+from netbe_cli.output import WHY
+
+GEN = {"name", "frames", "bytes", "seconds", "pps", "drops", "reasons", "full"}
+SINK = {
+    "name",
+    "frames",
+    "bytes",
+    "seconds",
+    "pps",
+    "drops",
+    "reasons",
+    "numbered",
+    "lost",
+    "duplicated",
+    "reordered",
+}
 STAMP = struct.Struct(">6sHQQ")
 
 
@@ -198,6 +213,25 @@ def test_sink_says_what_came_in_words(wire: Wire, plugin: dict[str, str]) -> Non
     lines = done.out.splitlines()
     assert lines[0].startswith(f"received 3 frames, 180 bytes from {wire.name} in ")
     assert lines[-1] == "numbered 3: lost 1, doubled 0, out of order 0"
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_sink_says_why_frames_were_dropped(good: int, wire: Wire, plugin: dict[str, str]) -> None:
+    for _ in range(2):
+        for frame in (b"short", *(stamped(number) for number in range(good))):
+            wire.ours.send(frame)
+        words = ("--duration", 0.3, *(() if good else ("--json",)))
+        done = netbe("sink", wire, *words, env=plugin)
+        if good:
+            line, reason = done.out.splitlines()[1:3]
+            assert line.endswith("dropped 1")
+            assert reason == "  too_short 1: shorter than the backend takes"
+        else:
+            assert (done.json["drops"], done.json["reasons"]) == (1, {"too_short": 1})
+
+
+def test_each_reason_to_drop_has_words() -> None:
+    assert set(WHY) == set(netbe_library.DropReason)
 
 
 def test_sink_fails_when_the_other_side_is_gone(wire: Wire, plugin: dict[str, str]) -> None:

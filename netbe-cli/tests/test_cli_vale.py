@@ -118,6 +118,26 @@ def test_the_table_has_a_line_for_each_port_and_one_for_each_switch() -> None:
     assert re.fullmatch(r"vale0: 2 ports, [0-9.]+ MiB of memory", switch)
 
 
+def test_gen_says_why_frames_were_dropped() -> None:
+    done = in_process("gen", "vale0:a", "--count", "3")
+    first, *rest = done.out.splitlines()
+    assert first.startswith("sent 3 frames")
+    assert rest == [
+        "dropped 3; the backend was full 0 times",
+        "  discarded 3: nobody was there to take it",
+    ]
+    found = in_process("gen", "vale0:a", "--count", "3", "--json").json
+    assert (found["drops"], found["reasons"]) == (3, {"discarded": 3})
+
+
+@pytest.mark.parametrize("command", ["bridge", "switch"])
+def test_a_port_given_twice_is_told_of(command: str) -> None:
+    line = line_of(in_process(command, "vale0:a", "vale0:a,slots=64"), 1)
+    assert line.startswith("netbe: vale0:a,slots=64 is given twice")
+    with opened("vale0:a"):
+        assert "in use" in line_of(in_process(command, "vale0:b", "vale0:a"), 1)
+
+
 def test_drops_stand_with_their_reason(folder: Path) -> None:
     with opened("vale0:a,slots=64", "vale0:b,slots=64") as (a, _):
         for _ in range(3000):

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,16 @@ def test_an_unknown_option_is_refused_before_the_factory_is_called(install: Inst
         netbe_open("null,mut=1")
 
 
-def test_an_unknown_prefix_names_the_installed_ones_and_what_to_install(install: Install) -> None:
+def test_an_unknown_prefix_names_the_installed_ones_and_what_to_install(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for prefix in ("stream", "packet"):
+        monkeypatch.setitem(registry.KNOWN, prefix, "acme-socket")
     install("one", ("null",))
     install("two", ("void",))
     cases = {
-        "stream:/run/x": "pip install netbe-socket",
-        "vhost-user:/run/x": "pip install netbe-vhost",
-        "x,type=packet": "pip install netbe-socket",
+        "stream:/run/x": "pip install acme-socket",
+        "x,type=packet": "pip install acme-socket",
         "nul0": "Did you mean 'null'",
         "lan0": "lan0,type=PREFIX",
     }
@@ -116,6 +120,12 @@ def test_an_unknown_prefix_names_the_installed_ones_and_what_to_install(install:
         assert "void" in str(caught.value)
         assert caught.value.errno == errno.EINVAL
         assert isinstance(caught.value, LookupError)
+
+
+def test_what_is_said_to_be_installed_for_a_prefix_is_a_distribution_of_ours_that_has_it() -> None:
+    for prefix, distribution in registry.KNOWN.items():
+        project = Path(__file__).parents[2] / distribution / "pyproject.toml"
+        assert prefix in tomllib.loads(project.read_text())["project"]["entry-points"][registry.GROUP]
 
 
 def test_opening_imports_one_plugin_and_listing_none(install: Install, opened: Opened) -> None:

@@ -100,9 +100,9 @@ def no_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_module")
 def test_without_the_module_a_nic_is_an_error_that_says_what_to_use_instead() -> None:
-    with pytest.raises(DeviceNotFoundError, match="tap:NAME"):
+    with pytest.raises(DeviceNotFoundError, match="tap0,bridge=BRIDGE"):
         netbe.open("netmap:eth0")
-    with pytest.raises(NotSupportedError, match="tap:NAME"):
+    with pytest.raises(NotSupportedError, match="tap0,bridge=BRIDGE"):
         netbe.open("netmap:eth0,provider=embedded")
     with pytest.raises(DeviceNotFoundError, match="modprobe"):
         netbe.open("vale0:a,provider=kernel")

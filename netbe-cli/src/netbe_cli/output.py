@@ -3,7 +3,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 
@@ -68,8 +68,35 @@ def mebibytes(number: int) -> str:
 
 def drops(stats: netbe.Stats) -> str:
     """Drops by reason, both ways together: ``full 12, too_long 1``; ``0`` where there is none."""
-    both = {
-        reason: stats.rx_dropped.get(reason, 0) + stats.tx_dropped.get(reason, 0)
-        for reason in (*stats.rx_dropped, *stats.tx_dropped)
-    }
-    return ", ".join(f"{reason} {count:,}" for reason, count in both.items()) or "0"
+    return in_short(reasons(stats))
+
+
+def reasons(stats: netbe.Stats) -> dict[str, int]:
+    """How many were dropped for each reason, both ways together; only those that occurred."""
+    total = stats + netbe.Stats(tx_dropped=stats.rx_dropped)
+    return {str(reason): count for reason, count in total.tx_dropped.items()}
+
+
+def in_short(counts: Mapping[str, int]) -> str:
+    """``full 12, too_long 1``; ``0`` where there is none."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items()) or "0"
+
+
+WHY = {
+    "full": "the receiver had no room for it",
+    "too_short": "shorter than the backend takes",
+    "too_long": "longer than the backend takes, or cut by the device",
+    "bad_header": "its virtio-net header does not fit it",
+    "link_down": "the link is down, or there is no other side",
+    "error": "the device refused it, or gave what is no frame",
+    "discarded": "nobody was there to take it",
+    "filtered": "kept out by a rule of VLANs or forwarding",
+    "stopped": "it was on its way when that ended",
+}
+"""What a reason means, for people."""
+
+
+def explain(counts: Mapping[str, int]) -> None:
+    """A line for each reason."""
+    for reason, count in counts.items():
+        line(f"  {reason} {count:,}: {WHY[reason]}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import typer
 
 import netbe
+from netbe.names import Name
 from netbe.pump import Pump, PumpStats
 from netbe_cli.failures import FAILED
 from netbe_cli.output import drops, emit_json, line, si, table
@@ -18,7 +19,24 @@ from netbe_cli.signals import ending
 def opened(names: Sequence[str]) -> Iterator[list[netbe.Backend]]:
     """Open them all or none; close them at the end."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(netbe.open(name)) for name in names]
+        backends: list[netbe.Backend] = []
+        for place, name in enumerate(names):
+            try:
+                backends.append(stack.enter_context(netbe.open(name)))
+            except netbe.BackendBusy as error:
+                if _device(name) in map(_device, names[:place]):
+                    raise netbe.BackendBusy(
+                        f"{name} is given twice, and can be opened once",
+                        hint="give another name for one of them",
+                    ) from error
+                raise
+        yield backends
+
+
+def _device(name: str) -> tuple[str, str | None]:
+    """What a name stands for, as far as can be seen from it: options do not make another device of it."""
+    parsed = Name.parse(name)
+    return parsed.device, parsed.options.get("netns")
 
 
 def run(

@@ -5,10 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import netbe
-from netbe_cli.output import drops, emit_json, si
+from netbe_cli.output import emit_json, in_short, reasons, si
 from netbe_cli.signals import Ending
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class Rates:
         self._before = stats()
         self._at = time.monotonic()
 
-    def rows(self) -> list[dict[str, object]]:
-        """For each port: frames and bits a second each way since the last look, and all drops."""
+    def rows(self) -> list[dict[str, Any]]:
+        """For each port: frames and bits a second each way since the last look; all drops, and for what reasons."""
         now, stats = time.monotonic(), self._stats()
         seconds = max(now - self._at, 1e-9)
-        rows: list[dict[str, object]] = []
+        rows: list[dict[str, Any]] = []
         for name, new in stats.items():
             old = self._before.get(name, netbe.Stats())
             rows.append(
@@ -44,7 +44,7 @@ class Rates:
                     "tx_pps": (new.tx_frames - old.tx_frames) / seconds,
                     "tx_bps": 8 * (new.tx_bytes - old.tx_bytes) / seconds,
                     "drops": new.dropped,
-                    "reasons": drops(new),
+                    "reasons": reasons(new),
                 }
             )
         self._before, self._at = stats, now
@@ -78,7 +78,7 @@ def watch(
                 emit_json({"seconds": round(end.elapsed, 3), "ports": rates.rows()})
 
 
-def _table(rows: list[dict[str, object]], width: int) -> "Table":
+def _table(rows: list[dict[str, Any]], width: int) -> "Table":
     from rich.table import Table  # noqa: PLC0415 - slow to import, and only for a terminal
 
     rates = [("received\nframes/s", "rx_pps"), ("received\nbit/s", "rx_bps")]
@@ -92,11 +92,6 @@ def _table(rows: list[dict[str, object]], width: int) -> "Table":
         table.add_column(title, justify="right", min_width=8)
     table.add_column("dropped")
     for row in rows:
-        numbers = (si(_number(row[key])) for _, key in rates)
-        table.add_row(str(row["port"]), *numbers, str(row["reasons"]))
+        numbers = (si(row[key]) for _, key in rates)
+        table.add_row(str(row["port"]), *numbers, in_short(row["reasons"]))
     return table
-
-
-def _number(value: object) -> float:
-    assert isinstance(value, int | float)  # noqa: S101 - of this file's own making
-    return value

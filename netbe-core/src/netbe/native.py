@@ -17,7 +17,6 @@ ABI = 0
 """The ``NETBE_ABI`` that this core speaks."""
 
 _POLLOUT = 0x004
-_NO_FEATURES = Features(0)
 
 
 class Memory:

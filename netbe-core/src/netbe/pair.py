@@ -11,7 +11,7 @@ import weakref
 
 from netbe._native import ffi, lib
 from netbe.backend import MAX_FRAME
-from netbe.errors import BadNameError
+from netbe.errors import BadNameError, NetbeError
 from netbe.features import Features
 from netbe.hooks import hookimpl
 from netbe.names import Name
@@ -22,6 +22,10 @@ from netbe.spec import BackendSpec
 
 DEFAULT_ROOM = 1 << 18
 """Bytes in flight in each direction (256 KiB: it stays in a processor's second-level cache)."""
+
+
+MOST_ROOM = 1 << 40
+"""The most there may be (1 TiB)."""
 
 
 class PairEnd(PortBackend):
@@ -47,7 +51,11 @@ def _make_ports(room: int, max_frame: int) -> tuple[Port, Port]:
     ends = ffi.new("struct netbe_port *[2]")
     result = lib.nb_ring_pair_new(room, max_frame, ffi.NULL, ends, ends + 1)
     if result < 0:
-        raise OSError(-result, f"no ring of {room} bytes for frames of {max_frame}")
+        raise NetbeError(
+            f"no memory for a cable with room for {room} bytes each way, for frames of {max_frame}",
+            errno=-result,
+            hint=f"ask for less room; without room= it is {DEFAULT_ROOM >> 10}K",
+        )
     return _adopt(ends[0]), _adopt(ends[1])
 
 
@@ -120,7 +128,12 @@ class _Plugin:
                 _waiting.open,
                 "one end of an in-process cable; the next to open the same name gets the other",
                 (
-                    Option("room", Size(), "bytes in flight in each direction", default=DEFAULT_ROOM),
+                    Option(
+                        "room",
+                        Size(high=MOST_ROOM),
+                        "bytes in flight in each direction",
+                        default=DEFAULT_ROOM,
+                    ),
                     Option("max_frame", Integer(60, MAX_FRAME), "longest frame, bytes", default=MAX_FRAME),
                 ),
             )

@@ -29,14 +29,9 @@ PREFER = "NETBE_PREFER"
 """The environment variable that settles conflicts: ``PREFIX=DISTRIBUTION``, separated by commas or spaces."""
 
 KNOWN = {
-    "dgram": "netbe-socket",
     "netmap": "netbe-netmap",
-    "packet": "netbe-socket",
-    "seqpacket": "netbe-socket",
-    "stream": "netbe-socket",
     "tap": "netbe-tap",
     "vale": "netbe-netmap",
-    "vhost-user": "netbe-vhost",
     "vmnet": "netbe-tap",
 }
 """What to install for a prefix: an entry point that is not there cannot say it."""

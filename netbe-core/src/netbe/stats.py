@@ -10,14 +10,23 @@ class DropReason(StrEnum):
     """Why a frame was dropped; in the order of ``enum netbe_drop`` in netbe.h."""
 
     FULL = "full"
+    """The receiver had no room for it."""
     TOO_SHORT = "too_short"
+    """Below ``min_frame``."""
     TOO_LONG = "too_long"
+    """Above ``max_frame``, or the device had cut it."""
     BAD_HEADER = "bad_header"
+    """Its virtio-net header does not fit it."""
     LINK_DOWN = "link_down"
+    """The port has no other side, or the link is down."""
     ERROR = "error"
+    """The device refused it, or handed over what is no frame."""
     DISCARDED = "discarded"
+    """Nobody was there to take it, or it was thrown away on request."""
     FILTERED = "filtered"
+    """A rule of VLANs or of forwarding keeps it out."""
     STOPPED = "stopped"
+    """A pump held it when it was told to stop."""
 
 
 @dataclass(frozen=True, slots=True)

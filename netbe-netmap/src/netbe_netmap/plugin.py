@@ -69,7 +69,7 @@ def _full(port: PortName, wanted: object) -> str:
 
 def _no_kernel(port: PortName, provider: object) -> NotSupportedError | DeviceNotFoundError:
     instead = (
-        f"tap:NAME bridged with {port.port} carries its frames without netmap; vale0:a needs no NIC at all"
+        f"tap0,bridge=BRIDGE joins a bridge of the kernel that {port.port} is in; vale0:a needs no NIC at all"
     )
     if provider == "embedded":
         return NotSupportedError(

@@ -74,8 +74,8 @@ def command(
         with Generator(backend, size=size, stream=stream, **addresses) as generator:
             _send(generator, end, rate, count)
             seconds = end.elapsed
-        drops = backend.stats.tx_dropped
-    _report(name, size, generator.sent, seconds, generator.full, sum(drops.values()), json=json)
+        drops = {str(reason): count for reason, count in backend.stats.tx_dropped.items()}
+    _report(name, size, generator, seconds, drops, json=json)
 
 
 def _check_size(size: int, backend: "Backend") -> None:
@@ -99,9 +99,12 @@ def _send(generator: "Generator", end: "Ending", pps: float | None, count: int |
         generator.send(due, min(_TURN, end.left))
 
 
-def _report(name: str, size: int, sent: int, seconds: float, waits: int, drops: int, *, json: bool) -> None:
-    from netbe_cli.output import emit_json, line, si  # noqa: PLC0415 - help needs none of it
+def _report(
+    name: str, size: int, generator: "Generator", seconds: float, drops: dict[str, int], *, json: bool
+) -> None:
+    from netbe_cli.output import emit_json, explain, line, si  # noqa: PLC0415 - help needs none of it
 
+    sent, waits = generator.sent, generator.full
     pps = sent / max(seconds, 1e-9)
     if json:
         emit_json(
@@ -111,10 +114,12 @@ def _report(name: str, size: int, sent: int, seconds: float, waits: int, drops: 
                 "bytes": sent * size,
                 "seconds": seconds,
                 "pps": pps,
-                "drops": drops,
+                "drops": sum(drops.values()),
+                "reasons": drops,
                 "full": waits,
             }
         )
     else:
         line(f"sent {sent:,} frames of {size} bytes to {name} in {seconds:.2f} s: {si(pps, 'frames/s')}")
-        line(f"dropped {drops:,}; the backend was full {waits:,} times")
+        line(f"dropped {sum(drops.values()):,}; the backend was full {waits:,} times")
+        explain(drops)

@@ -50,7 +50,7 @@ def command(
     with netbe.open(name) as backend, ending(duration) as end:
         with Sink(backend, numbers=sequence) as sink:
             _receive(sink, end, count, idle)
-        drops = sum(backend.stats.rx_dropped.values())
+        drops = {str(reason): count for reason, count in backend.stats.rx_dropped.items()}
     _report(name, sink.received, drops, json=json)
 
 
@@ -63,8 +63,8 @@ def _receive(sink: "Sink", end: "Ending", count: int | None, idle: float | None)
             break
 
 
-def _report(name: str, seen: "Received", drops: int, *, json: bool) -> None:
-    from netbe_cli.output import emit_json, line, si  # noqa: PLC0415 - help needs none of it
+def _report(name: str, seen: "Received", drops: dict[str, int], *, json: bool) -> None:
+    from netbe_cli.output import emit_json, explain, line, si  # noqa: PLC0415 - help needs none of it
 
     pps = seen.frames / seen.seconds if seen.seconds > 0 else 0.0
     if json:
@@ -75,7 +75,8 @@ def _report(name: str, seen: "Received", drops: int, *, json: bool) -> None:
                 "bytes": seen.bytes,
                 "seconds": seen.seconds,
                 "pps": pps,
-                "drops": drops,
+                "drops": sum(drops.values()),
+                "reasons": drops,
                 "numbered": seen.numbered,
                 "lost": seen.lost,
                 "duplicated": seen.duplicated,
@@ -84,8 +85,10 @@ def _report(name: str, seen: "Received", drops: int, *, json: bool) -> None:
         )
         return
     line(f"received {seen.frames:,} frames, {seen.bytes:,} bytes from {name} in {seen.seconds:.2f} s")
-    if pps:
-        line(f"{si(pps, 'frames/s')}, {si(8 * seen.bytes / seen.seconds, 'bit/s')}; dropped {drops:,}")
+    rate = f"{si(pps, 'frames/s')}, {si(8 * seen.bytes / seen.seconds, 'bit/s')}; " if pps else ""
+    if pps or drops:
+        line(f"{rate}dropped {sum(drops.values()):,}")
+    explain(drops)
     if seen.numbered:
         line(
             f"numbered {seen.numbered:,}: lost {seen.lost:,}, doubled {seen.duplicated:,}, out of order {seen.reordered:,}"

@@ -169,7 +169,6 @@ void nb_engine_give_up(struct nb_engine *e, uint32_t index, int error);
 /* inject.c */
 struct netbe_port *nb_inject_new(void);
 int nb_inject_add(struct netbe_port *port, const struct netbe_vnet_hdr *hdr, const void *frame, uint32_t len);
-bool nb_inject_empty(const struct netbe_port *port);
 void nb_inject_free(struct netbe_port *port);
 
 /* forward.c */

@@ -98,14 +98,6 @@ nb_inject_add(struct netbe_port *port, const struct netbe_vnet_hdr *hdr, const v
 	return 0;
 }
 
-bool
-nb_inject_empty(const struct netbe_port *port)
-{
-	const struct inject *in = port->ctx;
-
-	return in->first == NULL;
-}
-
 void
 nb_inject_free(struct netbe_port *port)
 {

@@ -24,8 +24,7 @@
 /* Where things stand in a frame. */
 #define MAGIC_AT 12u /* the type, "netbe" and the version */
 #define STREAM_AT 20u
-#define SEQUENCE_AT 22u
-#define TIME_AT 30u
+#define SEQUENCE_AT 22u /* the time behind it */
 
 static const uint8_t magic[8] = {0x88, 0xb5, 'n', 'e', 't', 'b', 'e', 1};
 
