@@ -54,7 +54,7 @@ def _no_type_in_docstring(
 ) -> None:
     """Keep napoleon from reading a sentence with a colon as "type: description"; ours have annotations."""
     if what in {"attribute", "data", "property"}:
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]  # an empty comment: the line that napoleon looks at
 
 
 def setup(app: Sphinx) -> None:
