@@ -92,7 +92,7 @@ def test_a_lock_that_another_thread_held_at_the_fork_does_not_stop_the_child(cab
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with near._rx_lock, near._tx_lock, near._wait_lock:
+        with near._alone(), near._wait_lock:
             held.set()
             let_go.wait(PATIENCE)
 

@@ -170,6 +170,31 @@ def test_set_cap_and_close_wait_for_a_running_call(running: str, late: str) -> N
         assert backend.order == [running, late]
 
 
+@pytest.mark.parametrize("call", ["send", "send_burst"])
+def test_a_send_over_a_port_waits_for_set_cap_and_goes_by_the_new_agreement(call: str) -> None:
+    near, far = netbe.make_pair()
+    began, go_on = threading.Event(), threading.Event()
+
+    def negotiate(features: Features, vnet_hdr_len: int) -> None:
+        began.set()
+        assert go_on.wait(PATIENCE)
+
+    with near, far:
+        near._negotiate = negotiate
+        agreeing = Caller(lambda: near.set_cap(Features(0), 12))
+        assert began.wait(PATIENCE)
+        headed = bytes(12) + frame(2, 1)
+        calls = {"send": lambda: near.send(headed), "send_burst": lambda: near.send_burst([headed])}
+        sending = Caller(calls[call])
+        sending.thread.join(0.02)
+        assert sending.going_on
+        assert far.recv() is None
+        go_on.set()
+        assert agreeing.end().error is None
+        assert sending.end().error is None
+        assert far.recv() == frame(2, 1)
+
+
 def test_sending_does_not_wait_for_receiving() -> None:
     with Slow() as backend:
         receiving = Caller(backend.recv)

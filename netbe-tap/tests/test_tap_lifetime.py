@@ -288,7 +288,7 @@ def test_a_child_cannot_use_it_and_its_close_harms_nobody(host: Host, tap: Opene
 
 def test_a_child_can_close_it_while_another_thread_counted(host: Host, tap: Opener) -> None:
     backend = tap()
-    with backend._drops_lock, backend._rx_lock, backend._tx_lock, backend._wait_lock:
+    with backend._drops_lock, backend._alone(), backend._wait_lock:
 
         def work() -> bool:
             backend.close()

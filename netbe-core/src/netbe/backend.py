@@ -355,7 +355,7 @@ class Backend(abc.ABC):
         features = Features(features)
         if vnet_hdr_len not in HEADER_LENGTHS:
             raise NotSupportedError(f"a virtio-net header has 0, 10 or 12 bytes, not {vnet_hdr_len}")
-        with self._rx_lock, self._tx_lock:
+        with self._alone():
             self._check()
             self._set_cap(features, vnet_hdr_len)
             self._negotiated = True
@@ -409,7 +409,7 @@ class Backend(abc.ABC):
         The list is empty where there is no native port: then `_path` may be driven, under the locks.
         """
         quiet = contextlib.nullcontext() if self._event is None else self._event._paused_by()  # noqa: SLF001 - for this
-        with quiet, self._rx_lock, self._tx_lock:
+        with quiet, self._alone():
             self._check()
             self._user = user
             self._barred = refusals.busy
@@ -425,7 +425,7 @@ class Backend(abc.ABC):
     def _release(self, user: object) -> None:
         """Take the ports back."""
         resumed = None
-        with self._rx_lock, self._tx_lock:
+        with self._alone():
             if self._user is user:
                 self._user = None
                 if self._barred is refusals.busy:
@@ -460,13 +460,18 @@ class Backend(abc.ABC):
             self._event.delete()
         with contextlib.ExitStack() as stack:
             if not forked:
-                stack.enter_context(self._rx_lock)
-                stack.enter_context(self._tx_lock)
+                stack.enter_context(self._alone())
             self._path.close()
             self._shutdown()
         if not forked:
             for observer in self._on_close:
                 observer(self)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No call of another thread is running, or begins, meanwhile."""
+        with self._rx_lock, self._tx_lock:
+            yield
 
     @contextlib.contextmanager
     def _waker(self) -> Iterator[int]:
@@ -482,6 +487,11 @@ class Backend(abc.ABC):
                 self._wakers.discard(waker)
             os.close(waker)
 
+    def _forked(self) -> None:
+        """In a forked child, which does not have the threads that may have held the locks."""
+        self._barred = refusals.forked
+        self._rx_lock, self._tx_lock, self._wait_lock = (threading.Lock() for _ in range(3))
+
     def _check_open(self) -> None:
         if self._barred is not None and self._barred is not refusals.busy:
             raise self._barred(self)
@@ -490,9 +500,7 @@ class Backend(abc.ABC):
 def _after_fork_in_child() -> None:
     for backend in list(Backend._alive):  # noqa: SLF001 - of this module
         if not backend._closed:  # noqa: SLF001
-            backend._barred = refusals.forked  # noqa: SLF001
-            # A thread that the child does not have may have held them.
-            backend._rx_lock, backend._tx_lock, backend._wait_lock = (threading.Lock() for _ in range(3))  # noqa: SLF001
+            backend._forked()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

@@ -159,7 +159,8 @@ class Slots(InPlace):
             return
         with self._backend._tx_lock:  # noqa: SLF001
             if not self._ended:
-                lib.nb_io_give_up(self._io)
+                if self._backend._barred is not refusals.forked:  # noqa: SLF001
+                    lib.nb_io_give_up(self._io)
                 self._end()
 
     def _end(self) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`PortBackend`: the contract over native ports, one call into C for one call in Python."""
 
+import contextlib
 import errno
 import select
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from netbe import inplace, refusals
@@ -21,6 +22,10 @@ from netbe.stats import DropReason, Stats
 if TYPE_CHECKING:
     from netbe._native import CData
 
+_send = lib.nb_io_send
+_send_burst = lib.nb_io_send_burst
+_HELD = lib.NB_IO_HELD
+
 # Room for one frame is 68 KiB: not cleared, so that what no frame reaches is never touched.
 _new_room = ffi.new_allocator(should_clear_after_alloc=False)
 
@@ -35,9 +40,9 @@ class PortPath:
         for port in ports:
             io = lib.nb_io_new(port._port)  # noqa: SLF001 - of this package
             if io == ffi.NULL:
-                self._free()
                 raise MemoryError
-            self.ios.append(io)
+            # A thread may be about to call with it while another closes: it lives as long as somebody has it.
+            self.ios.append(ffi.gc(io, lib.nb_io_free))
         self.tx = self.ios[0]
         self.room = _new_room("char[]", LONGEST)
         self._turn = 0
@@ -148,17 +153,13 @@ class PortPath:
                 out._end()  # noqa: SLF001 - of this package
         held = sum(max(0, lib.nb_io_pending(io)) for io in self.ios)
         self._last = self.stats() + Stats(rx_dropped={DropReason.STOPPED: held} if held else {})
-        self._free()
+        self.ios = []
+        self.tx = self._backend._tx = ffi.NULL  # noqa: SLF001 - which C refuses
         for port in self.ports:
             port.close()
         self.ports = []
         if self._poller is not None:
             self._poller.close()
-
-    def _free(self) -> None:
-        for io in self.ios:
-            lib.nb_io_free(io)
-        self.ios = []
 
 
 class PortBackend(Backend):
@@ -174,6 +175,7 @@ class PortBackend(Backend):
     def __init__(self, name: str, ports: Sequence[Port]) -> None:
         self._ports = tuple(ports)
         super().__init__(name)
+        self._tx = self._path.tx
         raw = ports[0]._port  # noqa: SLF001 - of this package
         self.min_frame, self.max_frame = int(raw.min_frame), int(raw.max_frame)
 
@@ -210,26 +212,37 @@ class PortBackend(Backend):
             return self._ports[0].tx_wait
 
     def send(self, iov: Buffers) -> int:
-        with self._tx_lock:
-            if self._barred is not None:
-                raise self._barred(self)
-            data = iov if type(iov) is bytes else iov_to_buf(iov)
-            done = lib.nb_io_send(self._path.tx, data, len(data))
-            if done < 0:
-                raise self._path.send_error(-done, len(data))
-            return done
+        data = iov if type(iov) is bytes else iov_to_buf(iov)
+        done = _send(self._tx, data, len(data))
+        if done == _HELD:
+            done = self._in_turn(_send, data, len(data))
+        if done < 0:
+            raise self._path.send_error(-done, len(data))
+        return done
+
+    def _in_turn(self, call: Callable[..., int], *args: object) -> int:
+        """A sending call that met another, or `_alone`, or that the backend's state refuses."""
+        while True:
+            with self._tx_lock:
+                self._check()
+                lib.nb_io_let(self._tx)  # should an interrupt have kept `_alone` from it
+                done = call(self._tx, *args)
+            if done != _HELD:
+                return done
 
     def send_burst(self, frames: FrameBatch | Iterable[Buffers]) -> int:
         batch = frames if isinstance(frames, FrameBatch) else FrameBatch(frames)
         buffer, offsets, lengths = batch._native()  # noqa: SLF001 - of this package
-        with self._tx_lock:
+        count = len(batch)
+        if not count:
             self._check()
-            if not len(batch):
-                return 0
-            done = lib.nb_io_send_burst(self._path.tx, buffer, batch.capacity, offsets, lengths, len(batch))
-            if done < 0:
-                raise self._path.send_error(-done, len(batch[0]))
-            return done
+            return 0
+        done = _send_burst(self._tx, buffer, batch.capacity, offsets, lengths, count)
+        if done == _HELD:
+            done = self._in_turn(_send_burst, buffer, batch.capacity, offsets, lengths, count)
+        if done < 0:
+            raise self._path.send_error(-done, len(batch[0]))
+        return done
 
     def reserve(self, length: int, count: int = 1) -> Slots:
         """Room for up to `count` frames (64 at most) of `length` bytes each, in the port's own memory.
@@ -325,6 +338,21 @@ class PortBackend(Backend):
             batch._filled(count)  # noqa: SLF001 - of this package
             self._path.taken()
             return count
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._tx = ffi.NULL
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        # A lock of Python takes as long as a send, which therefore takes none: it is kept out in C.
+        with super()._alone():
+            lib.nb_io_hold(self._tx)
+            try:
+                yield
+            finally:
+                if self._barred is None:
+                    lib.nb_io_let(self._tx)
 
     def _acquire(self, user: object) -> list[Port]:
         super()._acquire(user)

@@ -108,7 +108,7 @@ class Run:
         self._members.append(member)
         if not backend._negotiated:  # noqa: SLF001
             can = backend.get_cap()
-            with backend._rx_lock, backend._tx_lock:  # noqa: SLF001
+            with backend._alone():  # noqa: SLF001
                 backend._set_cap(can, _HDR_LEN)  # noqa: SLF001
             member.switched = True
         if not ports:
@@ -160,7 +160,7 @@ class Run:
             if member.switched and not member.backend.closed:
                 backend = member.backend
                 # A device that is gone cannot be switched back.
-                with backend._rx_lock, backend._tx_lock, contextlib.suppress(OSError):  # noqa: SLF001
+                with backend._alone(), contextlib.suppress(OSError):  # noqa: SLF001
                     backend._set_cap(Features(0), 0)  # noqa: SLF001
             member.backend._release(self)  # noqa: SLF001
 

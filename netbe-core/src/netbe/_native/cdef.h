@@ -79,6 +79,9 @@ struct nb_io;
 struct nb_io *nb_io_new(struct netbe_port *port);
 void nb_io_free(struct nb_io *io);
 int nb_io_set_cap(struct nb_io *io, uint64_t features, uint32_t hdr_len);
+#define NB_IO_HELD ...
+void nb_io_hold(struct nb_io *io);
+void nb_io_let(struct nb_io *io);
 int64_t nb_io_send(struct nb_io *io, const void *base, size_t len);
 int64_t nb_io_peek(struct nb_io *io);
 int64_t nb_io_recv(struct nb_io *io, void *base, size_t cap);

@@ -4,8 +4,9 @@
  * Python: adds and strips virtio-net headers, does in software what was not
  * agreed on, keeps a frame that did not fit.
  *
- * One nb_io drives one port.  Receiving calls exclude each other, so do
- * sending ones; nb_io_set_cap and nb_io_hand_over exclude both.
+ * One nb_io drives one port.  The caller has receiving calls exclude each
+ * other, and has nb_io_set_cap and nb_io_hand_over exclude both directions.
+ * Sending calls exclude each other by themselves.
  *
  * Lengths are bytes and include the agreed header.  Below zero is -errno as
  * the port's; -EMSGSIZE: longer than max_frame, or more than there is room
@@ -24,6 +25,17 @@ void nb_io_free(struct nb_io *io);
 
 /* features and hdr_len (0, 10, 12) at the contract; -EINVAL for another length. */
 int nb_io_set_cap(struct nb_io *io, uint64_t features, uint32_t hdr_len);
+
+/*
+ * From nb_io_hold, which waits for a sending call to end, until nb_io_let,
+ * nb_io_send and nb_io_send_burst are NB_IO_HELD and have done nothing; so
+ * they are while another sends, and for an io of NULL.  The other sending
+ * calls wait for another to end, and must not be made while it is held.
+ * To hold what is held, and to let go of what is not, does nothing.
+ */
+#define NB_IO_HELD (-1000000)
+void nb_io_hold(struct nb_io *io);
+void nb_io_let(struct nb_io *io);
 
 int64_t nb_io_send(struct nb_io *io, const void *base, size_t len);
 

@@ -16,8 +16,8 @@ place(const struct iovec *seg, const void *base, size_t size)
 
 /* --- sending */
 
-int
-nb_io_reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uint32_t n, uint64_t *off)
+static int
+reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uint32_t n, uint64_t *off)
 {
 	struct netbe_port *port = io->port;
 	int got;
@@ -44,7 +44,18 @@ nb_io_reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uin
 }
 
 int
-nb_io_commit(struct nb_io *io, const uint32_t *len, uint32_t n)
+nb_io_reserve(struct nb_io *io, const void *base, size_t size, uint32_t len, uint32_t n, uint64_t *off)
+{
+	int got;
+
+	nb_io_enter_at_last(io);
+	got = reserve(io, base, size, len, n, off);
+	nb_io_leave(io);
+	return got;
+}
+
+static int
+commit(struct nb_io *io, const uint32_t *len, uint32_t n)
 {
 	int sent = 0;
 
@@ -64,10 +75,23 @@ nb_io_commit(struct nb_io *io, const uint32_t *len, uint32_t n)
 	return sent;
 }
 
+int
+nb_io_commit(struct nb_io *io, const uint32_t *len, uint32_t n)
+{
+	int sent;
+
+	nb_io_enter_at_last(io);
+	sent = commit(io, len, n);
+	nb_io_leave(io);
+	return sent;
+}
+
 void
 nb_io_give_up(struct nb_io *io)
 {
+	nb_io_enter_at_last(io);
 	io->nslot = 0;
+	nb_io_leave(io);
 }
 
 /* --- receiving */

@@ -11,6 +11,8 @@
 #define NB_IO_BURST 64u
 #define NB_IO_HDR_MAX 12u
 
+enum nb_io_gate { NB_IO_OPEN, NB_IO_SENDING, NB_IO_SHUT };
+
 struct nb_io {
 	struct netbe_port *port;
 	uint64_t accepts; /* what was agreed that frames may ask of us, in HOST_* bits */
@@ -26,6 +28,7 @@ struct nb_io {
 	uint32_t inplace; /* frames from lent[at] on that are looked at in place; nothing else is received then */
 
 	/* sending */
+	int gate; /* enum nb_io_gate */
 	uint32_t nslot; /* slots that are written in place; nothing else is sent then */
 	struct netbe_frame slot[NB_IO_BURST];
 	struct netbe_gso *tx_gso;
@@ -33,6 +36,24 @@ struct nb_io {
 	struct iovec out_seg[NB_IO_BURST];
 	struct iovec padded[NETBE_SEG_MAX + 1];
 };
+
+/* Sending calls exclude each other: whether this one may go on. */
+static inline bool
+nb_io_enter(struct nb_io *io)
+{
+	int open = NB_IO_OPEN;
+
+	return __atomic_compare_exchange_n(&io->gate, &open, NB_IO_SENDING, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* The same for one that the caller has exclude nb_io_hold: it waits for the end of a call that never waits. */
+void nb_io_enter_at_last(struct nb_io *io);
+
+static inline void
+nb_io_leave(struct nb_io *io)
+{
+	__atomic_store_n(&io->gate, NB_IO_OPEN, __ATOMIC_RELEASE);
+}
 
 /* A frame that asks nothing. */
 static inline bool

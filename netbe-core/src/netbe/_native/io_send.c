@@ -4,6 +4,7 @@
  * it by reference, and do in software what it can't.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "counter.h"
@@ -120,8 +121,37 @@ send_frame(struct nb_io *io, struct netbe_frame *f)
 	return verdict(port->tx_burst(port, f, 1));
 }
 
-int64_t
-nb_io_send(struct nb_io *io, const void *base, size_t len)
+void
+nb_io_enter_at_last(struct nb_io *io)
+{
+	while (!nb_io_enter(io))
+		sched_yield();
+}
+
+void
+nb_io_hold(struct nb_io *io)
+{
+	int gate = NB_IO_OPEN;
+
+	while (io != NULL && gate != NB_IO_SHUT &&
+	       !__atomic_compare_exchange_n(&io->gate, &gate, NB_IO_SHUT, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (gate == NB_IO_SENDING) {
+			sched_yield(); /* for as long as one call that never waits */
+			gate = NB_IO_OPEN;
+		}
+}
+
+void
+nb_io_let(struct nb_io *io)
+{
+	int gate = NB_IO_SHUT;
+
+	if (io != NULL)
+		__atomic_compare_exchange_n(&io->gate, &gate, NB_IO_OPEN, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+static int64_t
+send_one(struct nb_io *io, const void *base, size_t len)
 {
 	struct iovec seg;
 	struct netbe_frame f = {.nseg = 1, .seg = &seg};
@@ -138,6 +168,18 @@ nb_io_send(struct nb_io *io, const void *base, size_t len)
 	seg = (struct iovec){(uint8_t *)(uintptr_t)base + io->hdr_len, f.len};
 	result = send_frame(io, &f);
 	return result < 0 ? result : (int64_t)len;
+}
+
+int64_t
+nb_io_send(struct nb_io *io, const void *base, size_t len)
+{
+	int64_t result;
+
+	if (io == NULL || !nb_io_enter(io))
+		return NB_IO_HELD;
+	result = send_one(io, base, len);
+	nb_io_leave(io);
+	return result;
 }
 
 /* Frames that need nothing, from number `from` on, as one burst; 0 when that one needs care. */
@@ -163,9 +205,8 @@ send_plain(struct nb_io *io, const uint8_t *base, const uint32_t *off, const uin
 	return k == 0 ? 0 : io->port->tx_burst(io->port, io->out, k);
 }
 
-int64_t
-nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len,
-                 uint32_t n)
+static int64_t
+send_many(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len, uint32_t n)
 {
 	uint32_t sent = 0;
 
@@ -182,7 +223,7 @@ nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t 
 			continue;
 		}
 		if (result == 0) {
-			int64_t one = nb_io_send(io, (const uint8_t *)base + off[sent], len[sent]);
+			int64_t one = send_one(io, (const uint8_t *)base + off[sent], len[sent]);
 
 			if (one >= 0) {
 				sent++;
@@ -195,8 +236,27 @@ nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t 
 	return sent;
 }
 
+int64_t
+nb_io_send_burst(struct nb_io *io, const void *base, size_t cap, const uint32_t *off, const uint32_t *len,
+                 uint32_t n)
+{
+	int64_t result;
+
+	if (io == NULL || !nb_io_enter(io))
+		return NB_IO_HELD;
+	result = send_many(io, base, cap, off, len, n);
+	nb_io_leave(io);
+	return result;
+}
+
 int
 nb_io_arm_send(struct nb_io *io)
 {
-	return NETBE_PORT_HAS(io->port, arm) ? io->port->arm(io->port, NETBE_ARM_TX) : 0;
+	int result = 0;
+
+	nb_io_enter_at_last(io);
+	if (NETBE_PORT_HAS(io->port, arm))
+		result = io->port->arm(io->port, NETBE_ARM_TX);
+	nb_io_leave(io);
+	return result;
 }
