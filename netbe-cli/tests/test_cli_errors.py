@@ -69,6 +69,8 @@ def line_of(done: Done, status: int) -> str:
     ],
 )  # fmt: skip
 def test_what_is_asked_wrongly_is_status_2_and_says_what_is_wrong(words: list[str], said: str) -> None:
+    if words[0] in ("gen", "sink", "bridge", "switch"):  # were it taken, it would have an end
+        words = [words[0], "--duration", "0.1", *words[1:]]
     assert said in line_of(in_process(*words), 2)
 
 
@@ -112,7 +114,8 @@ def test_an_error_of_the_system_is_status_1_and_one_line(plugin: dict[str, str])
 def test_the_largest_numbers_that_are_taken_do_no_harm() -> None:
     most, rate = str((1 << 63) - 1), "9" * 308
     for words in (
-        ("gen", "pair:a", "--count", most, "--rate", rate, "--duration", "0.1", "--json"),
+        ("gen", "pair:a", "--count", most, "--duration", "0.1", "--json"),
+        ("gen", "pair:a", "--rate", rate, "--duration", "0.1", "--json"),
         ("sink", "pair:a", "--count", most, "--duration", "0.1", "--json"),
     ):
         done = in_process(*words)

@@ -33,9 +33,9 @@ ENVIRONMENT = (
     ),
     (
         "NETBE_VALE_FOLDER",
-        "Where the embedded switches are, instead of /dev/shm/netbe-UID.",
+        "Where the embedded switches are, instead of /dev/shm/netbe-UID: an absolute path.",
     ),
-    ("NETBE_DEBUG", "When 1, the same as --debug."),
+    ("NETBE_DEBUG", "When 1, or any word but 0, no, off and false, the same as --debug."),
     ("NO_COLOR", "When set, a table on a terminal has no colours."),
 )
 
