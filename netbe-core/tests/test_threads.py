@@ -218,7 +218,8 @@ def test_close_in_the_middle_of_everything_ends_every_call() -> None:
             near.recv,
             lambda: near.recv_burst(batch),  # noqa: B023
             lambda: near.wait(0.001),  # noqa: B023
-            lambda: near.pending or near.link_up or near.stats,  # noqa: B023
+            lambda: (near.pending, near.link_up, near.stats),  # noqa: B023
+            near.fileno,
             lambda: far.send(frame(1, 2)),  # noqa: B023
         ]
 

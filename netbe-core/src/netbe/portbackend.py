@@ -187,6 +187,12 @@ class PortBackend(Backend):
             return not self._closed and all(port.link_up for port in self._path.ports)
 
     @property
+    def stats(self) -> Stats:
+        with self._rx_lock:  # under which `close` frees the ports
+            counted = self._path.stats()
+        return counted + self._device_stats()
+
+    @property
     def nports(self) -> int:
         return len(self._ports)
 
@@ -197,8 +203,9 @@ class PortBackend(Backend):
         return self._ports[index]
 
     def fileno(self) -> int:
-        self._check_open()
-        return self._path.fileno()
+        with self._wait_lock:  # without which `close` does not begin
+            self._check_open()
+            return self._path.fileno()
 
     @property
     def pending(self) -> bool:
