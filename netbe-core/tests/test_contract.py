@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import gc
 import select
 import socket
 import time
@@ -200,6 +201,18 @@ def test_a_frame_that_does_not_fit_is_taken_out_by_rx_discard(kind: Kind, peeked
         kind.backend.recv_into(bytearray(10))
     assert kind.backend.rx_discard() == len(THREE)
     assert kind.backend.recv() == ONE
+
+
+# A segmentation fault, where the collector met a view before what C had made of it.
+def test_an_error_that_is_part_of_a_cycle_is_collected_with_the_room_that_it_saw(kind: Kind) -> None:
+    kind.arrive(THREE)
+    for _ in range(10):
+        try:
+            kind.backend.recv_into([bytearray(10), bytearray(20)])
+        except netbe.FrameTooLong as error:
+            error.itself = error  # type: ignore[attr-defined]
+        gc.collect()
+    assert kind.backend.recv() == THREE
 
 
 def test_room_that_cannot_be_written_is_an_error_and_the_frame_is_kept(kind: Kind) -> None:

@@ -313,8 +313,13 @@ class PortBackend(Backend):
             kept = [ffi.from_buffer(view, require_writable=True) for view in views(iov)]
             vector = ffi.new("struct iovec[]", [(part, len(part)) for part in kept])
             length = lib.nb_io_recvv(io, vector, len(kept))
+            room = sum(len(part) for part in kept) if length == -errno.EMSGSIZE else 0
+            # Not left to the collector: CPython crashes when it clears a view in a cycle, such as an error's
+            # that somebody keeps, before what was made over it.
+            for part in kept:
+                ffi.release(part)
             if length == -errno.EMSGSIZE:
-                raise refusals.too_little_room(lib.nb_io_peek(io), sum(len(part) for part in kept))
+                raise refusals.too_little_room(lib.nb_io_peek(io), room)
             if length < 0:
                 raise self._path.receive_error(-length)
             if length:
