@@ -2,7 +2,7 @@
 """A member of an embedded switch that scribbles over everything it shares with others.
 
 It can take frames from them and deny them the switch; it can make nobody crash, hang or stay deaf.
-NETBE_SOAK_SECONDS makes it last longer.
+NETBE_SOAK_SECONDS makes it last longer; beyond 300, with `-o faulthandler_timeout=0`.
 """
 
 import contextlib

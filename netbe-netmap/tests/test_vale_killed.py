@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Members of an embedded switch that are killed at any moment, under load: the others go on, with nothing amiss.
 
-NETBE_SOAK_SECONDS makes it last longer.
+NETBE_SOAK_SECONDS makes it last longer; beyond 300, with `-o faulthandler_timeout=0`.
 """
 
 import contextlib
