@@ -4,9 +4,11 @@
 import asyncio
 import contextlib
 import random
+import resource
 import threading
 
 import pytest
+from needs import need
 from pumping import PATIENCE, frame
 
 import netbe
@@ -118,6 +120,8 @@ async def strike_at_random(lines: list[Line], chance: random.Random) -> int:
 
 @pytest.mark.parametrize("kind", ["make_pair", "names"])
 def test_a_thousand_backends_lose_and_double_nothing_when_tasks_are_cancelled_anywhere(kind: str) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    need("6000 descriptors (ulimit -Hn)", there=most == resource.RLIM_INFINITY or most >= 6000)
     chance = random.Random(20260101)
 
     async def main() -> None:

@@ -4,6 +4,7 @@
 import copy
 import errno
 import pickle
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,3 +155,15 @@ def test_netbes_own_and_other_errors_pass_untranslated() -> None:
     assert caught.value is own
     with pytest.raises(ZeroDivisionError), translated("tap7"):
         raise ZeroDivisionError
+
+
+def test_no_descriptors_left_is_not_taken_for_no_memory() -> None:
+    make_pair = netbe.make_pair  # imported while there are some
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        with pytest.raises(netbe.NetbeError, match="ulimit") as caught:
+            make_pair()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert caught.value.errno == errno.EMFILE

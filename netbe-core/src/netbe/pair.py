@@ -5,6 +5,7 @@
 first try of anything run on: no privilege, no device, every offload.
 """
 
+import errno
 import os
 import threading
 import weakref
@@ -50,6 +51,12 @@ def make_pair(
 def _make_ports(room: int, max_frame: int) -> tuple[Port, Port]:
     ends = ffi.new("struct netbe_port *[2]")
     result = lib.nb_ring_pair_new(room, max_frame, ffi.NULL, ends, ends + 1)
+    if -result in (errno.EMFILE, errno.ENFILE):
+        raise NetbeError(
+            "no descriptors are left for a cable",
+            errno=-result,
+            hint="close backends that are not in use, or allow more (ulimit -n)",
+        )
     if result < 0:
         raise NetbeError(
             f"no memory for a cable with room for {room} bytes each way, for frames of {max_frame}",
